@@ -1,0 +1,1 @@
+"""The border to AWS: the only package, beside the local stack, that imports boto3."""

@@ -1,0 +1,1 @@
+"""The lifecycle of an environment: desired resources, plan, execution."""

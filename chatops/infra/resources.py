@@ -1,0 +1,82 @@
+"""What an environment consists of, as wanted: pure data derived from the settings.
+
+Names are deterministic and everything that can carry tags does, so that what exists is found again by looking, never
+by a local state file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from chatops.chat.policy import guest_policy, trust_policy
+from chatops.chat.rooms import DEFAULT_PREFIX
+
+TAG_ENVIRONMENT = "chatops:environment"
+TAG_MANAGED = "chatops:managed"
+
+
+class Kind(Enum):
+    """The kinds of resource, in the order in which they depend on each other."""
+
+    IDENTITY_POOL = "identity pool"
+    GUEST_ROLE = "guest role"
+    GUEST_POLICY = "guest policy"
+    POOL_ROLE = "role of the pool"
+    ENV_FILE = "environment file"
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """An environment as wanted.
+
+    Attributes:
+        account: the AWS account's id.
+        gateway: the account's gateway name, looked up.
+        title, rooms: None keeps what the environment file says.
+        endpoints: URL overrides to record, because these calls were made through them.
+    """
+
+    name: str
+    region: str
+    account: str
+    gateway: str
+    prefix: str = DEFAULT_PREFIX
+    title: str | None = None
+    rooms: tuple[str, ...] | None = None
+    endpoints: Mapping[str, str] | None = None
+
+    @property
+    def pool_name(self) -> str:
+        """Cognito takes letters, digits and `_ @ - .` among others in a pool's name."""
+        return f"chatops-{self.name}"
+
+    @property
+    def role_name(self) -> str:
+        """The guest role; IAM is global, so that the Region is part of the name."""
+        return f"chatops-{self.name}-{self.region}-guest"
+
+    @property
+    def policy_name(self) -> str:
+        """The guest role's inline policy."""
+        return "chatops-guest"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What marks a resource as this environment's."""
+        return {TAG_ENVIRONMENT: self.name, TAG_MANAGED: "true"}
+
+    @property
+    def partition(self) -> str:
+        """The ARN partition of the Region."""
+        if self.region.startswith("cn-"):
+            return "aws-cn"
+        return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
+
+    def guest_policy(self) -> dict[str, Any]:
+        """The guest policy document."""
+        return guest_policy(region=self.region, account=self.account, prefix=self.prefix, partition=self.partition)
+
+    def trust_policy(self, pool_id: str) -> dict[str, Any]:
+        """The guest role's trust policy, once the pool is known."""
+        return trust_policy(pool_id)

@@ -1,0 +1,1 @@
+"""The border to MQTT: the only package that imports awscrt."""

@@ -1,0 +1,99 @@
+"""Logging in as a guest: everything that a connection needs, from an environment.
+
+Every `GetId` makes an identity for good, so that the identity of a pool is remembered between commands, in the
+user's runtime directory: whoever knows the id of a guest can be that guest, so that the file is private.
+"""
+
+import contextlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from chatops.environment import Environment
+from chatops.errors import NotFoundError
+from chatops.mqtt.endpoint import GatewayAddress, gateway_address
+from chatops.mqtt.guests import GuestCredentials, Guests, cognito_endpoint
+from chatops.runtime import write_private
+
+_REMEMBERED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class GuestLogin:
+    """A guest who is ready to connect."""
+
+    address: GatewayAddress
+    region: str
+    credentials: GuestCredentials
+    client_id: str
+
+
+def address_of(environment: Environment) -> GatewayAddress:
+    """The gateway of an environment, overrides applied."""
+    address = gateway_address(environment.gateway, environment.endpoints.get("gateway"))
+    if (ca_file := environment.endpoints.get("gateway-ca")) is None:
+        return address
+    return GatewayAddress(address.host, address.port, address.tls, address.path, ca_file)
+
+
+def cognito_url(environment: Environment, variables: Mapping[str, str]) -> str:
+    """Cognito's endpoint for an environment: its own override, then AWS's variables, then the Region's."""
+    return (
+        environment.endpoints.get("cognito-identity")
+        or environment.endpoints.get("aws")
+        or variables.get("AWS_ENDPOINT_URL_COGNITO_IDENTITY")
+        or variables.get("AWS_ENDPOINT_URL")
+        or cognito_endpoint(environment.region)
+    )
+
+
+async def log_in(environment: Environment, variables: Mapping[str, str], directory: Path) -> GuestLogin:
+    """Get credentials for this user's guest identity of the pool; a new identity when it has none or lost it.
+
+    Args:
+        variables: the process's environment variables.
+        directory: the user's runtime directory.
+
+    Raises:
+        ChatopsError: as `Guests` says.
+    """
+    pool_id = environment.identity_pool_id
+    known = _read(directory)
+    async with Guests(cognito_url(environment, variables), pool_id) as guests:
+        identity_id = known.get(pool_id)
+        credentials = None
+        if identity_id is not None:
+            with contextlib.suppress(NotFoundError):
+                credentials = await guests.credentials(identity_id)
+        if credentials is None:
+            identity_id = await guests.new_identity()
+            credentials = await guests.credentials(identity_id)
+            _remember(directory, known, pool_id, identity_id)
+    return GuestLogin(
+        address=address_of(environment),
+        region=environment.region,
+        credentials=credentials,
+        client_id=f"{credentials.identity_id}-{secrets.token_hex(4)}",
+    )
+
+
+def _path(directory: Path) -> Path:
+    return directory / "identities.json"
+
+
+def _read(directory: Path) -> dict[str, str]:
+    try:
+        document = json.loads(_path(directory).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(document, dict):
+        return {}
+    return {str(pool): str(identity) for pool, identity in document.items()}
+
+
+def _remember(directory: Path, known: Mapping[str, str], pool_id: str, identity_id: str) -> None:
+    kept = [(pool, identity) for pool, identity in known.items() if pool != pool_id][-_REMEMBERED:]
+    with contextlib.suppress(OSError):
+        write_private(_path(directory), json.dumps(dict([*kept, (pool_id, identity_id)]), indent=2) + "\n")
