@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.exceptions as aws_errors
@@ -130,7 +131,7 @@ class Aws:
             NotFoundError, ThrottledError, AwsError: as AWS says.
             ConnectionFailedError: AWS cannot be reached.
         """
-        action = f"{_IAM_PREFIXES.get(service, service)}:{_camel(operation)}"
+        action = action_name(service, operation)
         try:
             method: Callable[..., dict[str, Any]] = getattr(self._client(service), operation)
             return method(**request)
@@ -157,6 +158,12 @@ class Aws:
 _IAM_PREFIXES: Mapping[str, str] = {"iot-data": "iot", "service-quotas": "servicequotas"}
 
 
+def action_name(service: str, operation: str) -> str:
+    """The IAM action of a call, such as `iot:DescribeEndpoint` for boto3's `iot` and `describe_endpoint`."""
+    words = "".join(word.capitalize() for word in operation.split("_"))
+    return f"{_IAM_PREFIXES.get(service, service)}:{words}"
+
+
 def translate(error: Exception, action: str) -> ChatopsError:
     """Turn an exception of botocore into one of this project's.
 
@@ -174,10 +181,11 @@ def translate(error: Exception, action: str) -> ChatopsError:
             return ConfigurationError("No AWS Region is set", "say --region eu-west-1, or set AWS_REGION")
         case aws_errors.InvalidRegionError():
             return ConfigurationError(str(error), "write the Region like eu-west-1")
-        case aws_errors.HTTPClientError():
-            url = getattr(error, "kwargs", {}).get("endpoint_url") or "its endpoint"
+        case aws_errors.HTTPClientError() | aws_errors.ConnectionError():
+            url = urlsplit(str(error.kwargs.get("endpoint_url", "")))
+            place = f" at {url.scheme}://{url.netloc}" if url.netloc else ""
             return ConnectionFailedError(
-                f"AWS cannot be reached at {url} for {action}", "check the network, the Region and the endpoints"
+                f"AWS cannot be reached{place} for {action}", "check the network, the Region and the endpoints"
             )
         case aws_errors.ParamValidationError():
             return AwsError(f"{action} does not take these values: {_one_line(str(error))}", "mend the value it names")
@@ -213,10 +221,6 @@ def _no_credentials() -> NotAuthorisedError:
         "There are no AWS credentials",
         "run `aws configure` or set AWS_PROFILE; to try without an account, use --env local",
     )
-
-
-def _camel(operation: str) -> str:
-    return "".join(word.capitalize() for word in operation.split("_"))
 
 
 def _one_line(text: str) -> str:

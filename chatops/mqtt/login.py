@@ -14,20 +14,26 @@ from pathlib import Path
 from chatops.environment import Environment
 from chatops.errors import NotFoundError
 from chatops.mqtt.endpoint import GatewayAddress, gateway_address
-from chatops.mqtt.guests import GuestCredentials, Guests, cognito_endpoint
+from chatops.mqtt.guests import Guests, cognito_endpoint
+from chatops.mqtt.signing import Keys
 from chatops.runtime import write_private
 
 _REMEMBERED = 50
 
 
 @dataclass(frozen=True, slots=True)
-class GuestLogin:
-    """A guest who is ready to connect."""
+class Login:
+    """Someone who is ready to connect: a guest, or an operator with keys of AWS.
+
+    Attributes:
+        identity: a guest's identity id, or "operator": what an envelope says in `from`.
+    """
 
     address: GatewayAddress
     region: str
-    credentials: GuestCredentials
+    keys: Keys
     client_id: str
+    identity: str
 
 
 def address_of(environment: Environment) -> GatewayAddress:
@@ -49,7 +55,7 @@ def cognito_url(environment: Environment, variables: Mapping[str, str]) -> str:
     )
 
 
-async def log_in(environment: Environment, variables: Mapping[str, str], directory: Path) -> GuestLogin:
+async def log_in(environment: Environment, variables: Mapping[str, str], directory: Path) -> Login:
     """Get credentials for this user's guest identity of the pool; a new identity when it has none or lost it.
 
     Args:
@@ -71,11 +77,12 @@ async def log_in(environment: Environment, variables: Mapping[str, str], directo
             identity_id = await guests.new_identity()
             credentials = await guests.credentials(identity_id)
             _remember(directory, known, pool_id, identity_id)
-    return GuestLogin(
+    return Login(
         address=address_of(environment),
         region=environment.region,
-        credentials=credentials,
+        keys=credentials,
         client_id=f"{credentials.identity_id}-{secrets.token_hex(4)}",
+        identity=credentials.identity_id,
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from chatops.errors import ChatopsError, NotAuthorisedError
 from chatops.mqtt.connection import Delivery, connect
-from chatops.mqtt.login import GuestLogin
+from chatops.mqtt.login import Login
 
 _FIRST_DELAY_S = 0.25
 _LONGEST_DELAY_S = 3.0
@@ -44,7 +44,7 @@ Event = Connected | Arrived | Lost
 
 
 async def watch(
-    log_in: Callable[[], Awaitable[GuestLogin]], filters: Sequence[str], *, qos: int = 0
+    log_in: Callable[[], Awaitable[Login]], filters: Sequence[str], *, qos: int = 0
 ) -> AsyncGenerator[Event]:
     """Yield what happens in the rooms of `filters`, without end.
 
@@ -61,7 +61,7 @@ async def watch(
     while True:
         try:
             login = await log_in()
-            async with connect(login.address, login.region, login.credentials, login.client_id) as chat:
+            async with connect(login.address, login.region, login.keys, login.client_id) as chat:
                 await chat.subscribe(filters, qos)
                 connected_once, refusals, failures = True, 0, 0
                 yield Connected(login.client_id)

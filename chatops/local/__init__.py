@@ -1,0 +1,1 @@
+"""The embedded AWS: control plane, gateway, and their life in the background."""

@@ -1,0 +1,85 @@
+"""The embedded stack for tests: in a thread with its own event loop, real sockets, port 0."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvloop
+
+from chatops.aws.iot import account_of, describe_endpoint
+from chatops.aws.session import AccessKeys, Aws, AwsTarget
+from chatops.environment import Environment
+from chatops.infra.executor import execute
+from chatops.infra.planner import make_plan
+from chatops.infra.resources import Desired
+from chatops.local.stack import Ports, Quotas, Stack
+
+T = TypeVar("T")
+
+
+class RunningStack:
+    """A stack on its own thread; `run` executes a coroutine on its loop."""
+
+    def __init__(self, stack: Stack, loop: asyncio.AbstractEventLoop) -> None:
+        self.stack = stack
+        self._loop = loop
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+
+    def call(self, function: Callable[[], T]) -> T:
+        async def on_loop() -> T:
+            return function()
+
+        return self.run(on_loop())
+
+    @property
+    def aws_url(self) -> str:
+        return f"http://127.0.0.1:{self.stack.ports.control}"
+
+    @property
+    def gateway_url(self) -> str:
+        return f"ws://127.0.0.1:{self.stack.ports.gateway}/mqtt"
+
+    def keys(self) -> AccessKeys:
+        return AccessKeys(self.stack.operator.access_key_id, self.stack.operator.secret_access_key)
+
+    def aws(self) -> Aws:
+        return Aws(AwsTarget(region=self.stack.region, endpoints={"aws": self.aws_url}, keys=self.keys()))
+
+    def set_up(self, directory: Path, name: str = "test") -> Environment:
+        """Set a chat up, through the same plan as the command does."""
+        aws = self.aws()
+        desired = Desired(
+            name=name,
+            region=self.stack.region,
+            account=account_of(aws),
+            gateway=describe_endpoint(aws),
+            endpoints={"aws": self.aws_url, "gateway": self.gateway_url},
+        )
+        return execute(aws, make_plan(aws, desired, directory), directory, lambda _event: None)
+
+
+@contextmanager
+def running_stack(
+    directory: Path, *, quotas: Quotas = Quotas.PROTOCOL, ports: Ports | None = None
+) -> Generator[RunningStack]:
+    loop = uvloop.new_event_loop()
+    stack = Stack(directory, quotas=quotas, ports=ports)
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    running = RunningStack(stack, loop)
+    try:
+        running.run(stack.start())
+        try:
+            yield running
+        finally:
+            running.run(stack.stop())
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
