@@ -25,26 +25,34 @@ def _topic_problem(topic: str) -> str | None:
         return f"is {size} bytes long; AWS IoT takes at most {MAX_TOPIC_BYTES}"
     if slashes > MAX_TOPIC_SLASHES:
         return f"has {slashes} slashes; AWS IoT takes at most {MAX_TOPIC_SLASHES}"
-    if any(unicodedata.category(character) in {"Cc", "Cs", "Cn"} for character in topic):
+    if any(unicodedata.category(character) in {"Cc", "Cs"} or _is_noncharacter(character) for character in topic):
         return "contains a control character or a code point that MQTT does not allow"
     return None
+
+
+def _is_noncharacter(character: str) -> bool:
+    """Say whether Unicode will never assign it. What this Python's Unicode does not know yet is another matter."""
+    code = ord(character)
+    return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
 
 
 def check_prefix(prefix: str) -> str:
     """Return `prefix` when rooms can live under it.
 
     Raises:
-        ConfigurationError: it is empty, has wildcards, does not end in a slash, or starts with `$`.
+        ConfigurationError: it is empty, has wildcards, does not end in a slash, starts with `$`, or is too long to
+            leave room for a name.
     """
     remedy = 'use something like "/chat/"'
+    shown = repr(_shortened(prefix))
     if not prefix.endswith("/") or not prefix.strip("/"):
-        raise ConfigurationError(f"The topic prefix {prefix!r} must be a name that ends in a slash", remedy)
+        raise ConfigurationError(f"The topic prefix {shown} must be a name that ends in a slash", remedy)
     if prefix.startswith("$"):
-        raise ConfigurationError(f"The topic prefix {prefix!r} is reserved: AWS IoT keeps topics with $", remedy)
+        raise ConfigurationError(f"The topic prefix {shown} is reserved: AWS IoT keeps topics with $", remedy)
     if any(character in prefix for character in (*_WILDCARDS, "*", "?")) or "${" in prefix:
-        raise ConfigurationError(f"The topic prefix {prefix!r} contains a wildcard of MQTT or of IAM", remedy)
-    if (problem := _topic_problem(prefix)) is not None:
-        raise ConfigurationError(f"The topic prefix {prefix!r} {problem}", remedy)
+        raise ConfigurationError(f"The topic prefix {shown} contains a wildcard of MQTT or of IAM", remedy)
+    if (problem := _topic_problem(prefix + "x")) is not None:
+        raise ConfigurationError(f"The topic prefix {shown}, with a name of one letter, {problem}", remedy)
     return prefix
 
 
@@ -93,7 +101,7 @@ def parse_filter(text: str, prefix: str = DEFAULT_PREFIX) -> str:
     """
     topic = _whole(text, prefix)
     if topic.endswith("/"):
-        topic += "#"
+        topic = _whole(topic + "#", prefix)
     levels = topic.split("/")
     misplaced = [
         level
@@ -114,7 +122,7 @@ def _whole(text: str, prefix: str) -> str:
     topic = text if text.startswith(("/", "$", prefix)) else prefix + text
     if not topic.startswith(prefix):
         raise UsageError(
-            f"The room {text!r} lies outside {prefix}, where this environment's rooms are",
+            f"The room {_shortened(text)!r} lies outside {prefix}, where this environment's rooms are",
             f"name a room such as {prefix}lobby, or lobby for short",
         )
     if (problem := _topic_problem(topic)) is not None:

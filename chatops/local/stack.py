@@ -85,7 +85,9 @@ class Stack:
         self.credentials.add(self.operator)
         self.roles = RoleCatalogue()
         limits = quotas.limits()
-        authorizer = SigV4Authorizer(self.credentials, self.roles, clock)
+        authorizer = SigV4Authorizer(
+            self.credentials, self.roles, clock, ports=lambda: (self.gateway.port, self.gateway.tls_port)
+        )
         self.broker = Broker(authorizer, limits)
         self.gateway = Gateway(self.broker, authorizer, limits)
         self.control_plane = ControlPlane(
