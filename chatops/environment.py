@@ -8,7 +8,6 @@ import difflib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,6 +203,8 @@ def save(directory: Path, environment: Environment) -> Path:
     Raises:
         ConfigurationError: the folder cannot be written to.
     """
+    import tempfile  # noqa: PLC0415  (19 ms; most commands only read)
+
     path = path_of(directory, environment.name)
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,6 @@
 
 import os
 import sys
-import tempfile
-import traceback
 from typing import Annotated
 
 import typer
@@ -98,6 +96,9 @@ def _usage(out: Output, error: Exception) -> int:
 
 def _bug(out: Output, error: Exception) -> int:
     """An unexpected exception: a short line, and the trace in a file that can be sent."""
+    import tempfile
+    import traceback
+
     with tempfile.NamedTemporaryFile("w", prefix="chatops-bug-", suffix=".log", delete=False, encoding="utf-8") as file:
         file.write(f"chatops {__version__}, Python {sys.version}\n")
         file.write("".join(traceback.format_exception(error)))

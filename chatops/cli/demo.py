@@ -1,6 +1,5 @@
 """`chatops demo`."""
 
-import asyncio
 import contextlib
 import dataclasses
 import datetime as dt
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chatops.cli import options
-from chatops.cli.compose import compose
 from chatops.cli.context import Selection, ensure_local, reload
 from chatops.cli.loadtest import run_load, show_result
 from chatops.environment import LOCAL, Environment
@@ -21,6 +19,8 @@ from chatops.local import daemon
 from chatops.render.output import Output
 
 if TYPE_CHECKING:
+    import asyncio
+
     from chatops.local.record import StackRecord
     from chatops.mqtt.watching import Event
 
@@ -51,6 +51,8 @@ def demo(
       chatops demo
     """
     out = Output(quiet=quiet, verbose=verbose)
+    import asyncio
+
     from chatops.load.scenario import Scenario
     from chatops.runtime import runtime_directory
 
@@ -74,8 +76,11 @@ def demo(
 
 async def _talk(out: Output, selection: Selection, environment: Environment, record: "StackRecord") -> None:
     """One guest watches; another one and the operator post; what must be refused is."""
+    import asyncio
+
     from chatops.aws.iot import publish
     from chatops.aws.session import Aws
+    from chatops.cli.compose import compose
     from chatops.cli.lifecycle import local_target
     from chatops.mqtt.connection import connect
     from chatops.mqtt.login import Login, log_in
@@ -126,6 +131,8 @@ async def _show(out: Output, events: "asyncio.Queue[Event]", watching: "asyncio.
 
 
 async def _next_event(events: "asyncio.Queue[Event]", watching: "asyncio.Task[None]") -> "Event":
+    import asyncio
+
     getting = asyncio.create_task(events.get())
     done, _ = await asyncio.wait({getting, watching}, timeout=_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
     if getting in done:

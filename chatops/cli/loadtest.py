@@ -1,6 +1,5 @@
 """`chatops loadtest`."""
 
-import asyncio
 import dataclasses
 import signal
 import sys
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from chatops.load.progress import Progress
     from chatops.load.result import RunResult
     from chatops.load.scenario import Scenario
+    from chatops.load.target import Rates
 
 
 def loadtest(
@@ -89,8 +89,10 @@ def run_load(
     out: Output, selection: Selection, environment: Environment, scenario: "Scenario", profile: str | None = None
 ) -> "RunResult":
     """Run a load test against an environment, its progress on standard error."""
+    import asyncio
+
     from chatops.load.engine import run
-    from chatops.load.target import Rates, Target
+    from chatops.load.target import Target
     from chatops.mqtt.login import address_of, cognito_url
     from chatops.render.loadtest import scenario_line
 
@@ -100,7 +102,7 @@ def run_load(
         region=environment.region,
         cognito_url=cognito_url(environment, selection.variables),
         pool_id=environment.identity_pool_id,
-        rates=Rates.aws() if address.tls else Rates.local(),
+        rates=_rates(selection, on_aws=address.tls),
     )
     out.note(scenario_line(scenario))
     discard = _discard(out, selection, environment, profile)
@@ -125,6 +127,15 @@ def run_load(
     if result.identities.problem:
         out.note(f"the {result.identities.made:,} identities stay in the pool: {result.identities.problem}")
     return result
+
+
+def _rates(selection: Selection, *, on_aws: bool) -> "Rates":
+    """How fast guests may join: within AWS's quotas wherever these are enforced."""
+    from chatops.load.target import Rates
+
+    if on_aws or (selection.is_local and require_local(selection).quotas == "aws"):
+        return Rates.aws()
+    return Rates.local()
 
 
 def show_result(out: Output, result: "RunResult") -> None:
@@ -165,6 +176,8 @@ def _discard(
     out: Output, selection: Selection, environment: Environment, profile: str | None
 ) -> Callable[[Sequence[str]], Awaitable[int]] | None:
     """What deletes the run's identities afterwards; without an operator's credentials they stay, which is said."""
+    import asyncio
+
     from chatops.aws.cognito import delete_identities
     from chatops.aws.session import Aws
     from chatops.cli.lifecycle import operator_target

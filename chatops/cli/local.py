@@ -1,7 +1,6 @@
 """`chatops local …`: the embedded AWS."""
 
 import os
-import secrets
 import shlex
 import sys
 import time
@@ -206,6 +205,8 @@ def _selection() -> Selection:
 
 def _run_here(out: Output, selection: Selection, wanted: daemon.StartOptions) -> None:
     """Become the stack's process: its log on this terminal, its end with Ctrl-C."""
+    import secrets
+
     running = daemon.find(selection.runtime)
     if running is not None:
         raise ConfigurationError(

@@ -2,18 +2,19 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chatops.chat.messages import Envelope, Kind, format_time
 from chatops.chat.rooms import MAX_PAYLOAD_BYTES, Room, parse_room
 from chatops.cli import options
-from chatops.cli.compose import compose
 from chatops.cli.context import Selection, open_environment, require_local, select
 from chatops.environment import Environment
 from chatops.errors import UsageError
 from chatops.render.output import Output
+
+if TYPE_CHECKING:
+    from chatops.chat.messages import Envelope, Kind
 
 
 def post(
@@ -44,6 +45,9 @@ def post(
         raise UsageError(f"Nobody can post as {who!r}", "choose --as operator or --as guest")
     if kind not in {"chat", "system"}:
         raise UsageError(f"There is no kind of message {kind!r}", "choose --kind chat or --kind system")
+    from chatops.chat.messages import Kind, format_time
+    from chatops.cli.compose import compose
+
     said = _text(text)
     selection = select(out, env, env_dir)
     environment = open_environment(out, selection)
@@ -68,14 +72,15 @@ def post(
 
 
 def _post_as_guest(
-    selection: Selection, environment: Environment, room: Room, text: str, name: str, kind: Kind
-) -> Envelope:
+    selection: Selection, environment: Environment, room: Room, text: str, name: str, kind: "Kind"
+) -> "Envelope":
     import asyncio
 
+    from chatops.cli.compose import compose
     from chatops.mqtt.connection import connect
     from chatops.mqtt.login import log_in
 
-    async def run() -> Envelope:
+    async def run() -> "Envelope":
         login = await log_in(environment, os.environ, selection.runtime)
         message, payload = compose(login.identity, name, text, kind)
         async with connect(login.address, login.region, login.keys, login.client_id) as chat:

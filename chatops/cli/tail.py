@@ -1,8 +1,6 @@
 """`chatops tail`."""
 
-import asyncio
 import datetime as dt
-import secrets
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,6 +47,8 @@ def tail(
       chatops tail lobby games/ --env production
       chatops tail lobby -n 1 --json | jq .text
     """
+    import asyncio
+
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
     if who not in {"guest", "operator"}:
         raise UsageError(f"Nobody can watch as {who!r}", "choose --as guest or --as operator")
@@ -61,6 +61,8 @@ def tail(
 async def _watch(
     out: Output, selection: Selection, filters: list[str], count: int | None, who: str, profile: str | None
 ) -> None:
+    import secrets
+
     from chatops.mqtt.login import Login, address_of, log_in
     from chatops.mqtt.watching import watch
 

@@ -1,18 +1,15 @@
 """The local stack's life in the background, as commands see it: find it, start it, stop it.
 
-Only the standard library is imported here: every command on the environment `local` comes through this module.
+Only the standard library is imported here, and its slow parts where they are used: every command comes through this
+module, also those that only print their help.
 """
 
 import contextlib
 import fcntl
-import http.client
 import importlib.util
 import json
 import os
-import secrets
-import select
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -92,6 +89,8 @@ def find(directory: Path) -> StackRecord | None:
 
 def health(record: StackRecord) -> dict[str, Any] | None:
     """What the stack says of itself, None when nothing, or something else, answers at its port."""
+    import http.client  # noqa: PLC0415  (28 ms, with ssl and email)
+
     connection = http.client.HTTPConnection("127.0.0.1", record.control_port, timeout=_HEALTH_TIMEOUT_S)
     try:
         connection.request("GET", "/_chatops/health")
@@ -112,6 +111,8 @@ def is_running(record: StackRecord) -> bool:
         return False
     except PermissionError:
         return False
+    import subprocess  # noqa: PLC0415
+
     command = Path(f"/proc/{record.pid}/cmdline")
     try:
         words = command.read_bytes()
@@ -165,6 +166,9 @@ def command_line(directory: Path, options: StartOptions, instance: str) -> list[
 
 def start(directory: Path, options: StartOptions) -> StackRecord:
     """Start a stack in the background and wait until it is ready."""
+    import secrets  # noqa: PLC0415
+    import subprocess  # noqa: PLC0415
+
     check_installed()
     reading, writing = os.pipe()
     try:
@@ -219,6 +223,8 @@ def stop(directory: Path) -> StackRecord | None:
 
 def _first_line(descriptor: int) -> dict[str, Any]:
     """Read the process's one line; an empty answer when it ends or takes too long."""
+    import select  # noqa: PLC0415
+
     deadline = time.monotonic() + _START_TIMEOUT_S
     read = b""
     while not read.endswith(b"\n"):
