@@ -3,8 +3,8 @@
 The control plane issues them, the authorizer looks them up by access key id. They live in memory only.
 """
 
+import base64
 import secrets
-import string
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,8 +12,6 @@ from enum import Enum
 
 GUEST_LIFETIME_S = 3600.0
 """Cognito's enhanced flow gives one hour, and does not let anyone change it."""
-
-_KEY_ALPHABET = string.ascii_uppercase + "234567"
 
 
 class PrincipalKind(Enum):
@@ -73,7 +71,7 @@ class CredentialStore:
         now = self._clock()
         self._sweep(now)
         credential = Credential(
-            access_key_id="ASIA" + "".join(secrets.choice(_KEY_ALPHABET) for _ in range(16)),
+            access_key_id="ASIA" + base64.b32encode(secrets.token_bytes(10)).decode(),
             secret_access_key=secrets.token_urlsafe(30),
             session_token=secrets.token_urlsafe(192),
             expires_at=now + lifetime_s,
@@ -90,6 +88,10 @@ class CredentialStore:
         """Look a credential up; it may have expired."""
         return self._by_key.get(access_key_id)
 
+    def discard(self, access_key_id: str) -> None:
+        """Forget a credential, as if it had never been."""
+        self._by_key.pop(access_key_id, None)
+
     def expire_guests(self) -> int:
         """Let every guest's credentials expire now; returns how many did."""
         now = self._clock()
@@ -104,8 +106,6 @@ class CredentialStore:
         if now < self._next_sweep:
             return
         self._next_sweep = now + 60
-        forgotten = [
-            k for k, c in self._by_key.items() if c.expires_at is not None and c.expires_at + 3600 < now
-        ]
+        forgotten = [k for k, c in self._by_key.items() if c.expires_at is not None and c.expires_at + 3600 < now]
         for key in forgotten:
             del self._by_key[key]

@@ -1,0 +1,1 @@
+"""The load test: plan, swarm, events, statistics, report."""

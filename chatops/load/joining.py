@@ -1,0 +1,201 @@
+"""How clients come in: identity, credentials, connection, subscription, each paced and timed by itself.
+
+Cognito calls and connects run side by side, so that the ramp takes as long as its slowest pace. A client's join time is
+the sum of its four stages; waiting for a pace is the load test's own and is not part of it.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from chatops.errors import ChatopsError
+from chatops.load.pacing import Slots
+from chatops.load.statistics import Distribution
+from chatops.load.swarm import Client, Swarm
+from chatops.load.target import Rates
+from chatops.mqtt.guests import REFRESH_MARGIN_S, GuestCredentials
+from chatops.mqtt.signing import Keys
+
+STAGES = ("identity", "credentials", "connect", "subscribe")
+_CONNECTS_AT_ONCE = 256
+_Answer = TypeVar("_Answer")
+
+
+class Vendor(Protocol):
+    """Where identities and credentials come from; `chatops.mqtt.guests.Guests` is one."""
+
+    async def new_identity(self) -> str:
+        """Make an anonymous identity; raises ChatopsError."""
+
+    async def credentials(self, identity_id: str) -> GuestCredentials:
+        """Get its credentials; raises ChatopsError."""
+
+
+MakeClient = Callable[[int, str, Callable[[], Keys]], Client]
+"""Makes a connection: client number, MQTT client id, and where it finds its credentials."""
+
+
+@dataclass(slots=True)
+class Joining:
+    """How the joining went. Mergeable, as all that is counted."""
+
+    stages: dict[str, Distribution] = field(default_factory=lambda: {stage: Distribution() for stage in STAGES})
+    whole: Distribution = field(default_factory=Distribution)
+    joined: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    refresh_failures: Counter[str] = field(default_factory=Counter)
+    identities: list[str] = field(default_factory=list)
+    first_error: ChatopsError | None = None
+    last_credentials: GuestCredentials | None = None
+
+    @property
+    def failed(self) -> int:
+        """How many clients could not join."""
+        return self.failures.total()
+
+
+@dataclass(slots=True)
+class _Holder:
+    """A client's credentials, replaced before they expire, so that a reconnect can sign."""
+
+    current: GuestCredentials
+
+
+class Joiner:
+    """Brings the clients of one process in.
+
+    Args:
+        swarm: where they go.
+        vendor: where their credentials come from.
+        make_client: makes a connection.
+        rates: the paces.
+        calls_at_once: how many Cognito calls are under way at most.
+        stop: ends the joining early.
+        clock: seconds since the epoch, for the credentials' expiry.
+    """
+
+    def __init__(
+        self,
+        swarm: Swarm,
+        vendor: Vendor,
+        make_client: MakeClient,
+        rates: Rates,
+        *,
+        calls_at_once: int,
+        stop: asyncio.Event,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.joining = Joining()
+        self._clock = clock
+        self._holders: list[_Holder] = []
+        self._swarm = swarm
+        self._vendor = vendor
+        self._make_client = make_client
+        self._calls_at_once = calls_at_once
+        self._stop = stop
+        self._loop = asyncio.get_running_loop()
+        self._identity_slots = Slots(rates.identities_per_s)
+        self._credential_slots = Slots(rates.credentials_per_s)
+        self._connect_slots = Slots(swarm.scenario.connects_per_s or rates.connects_per_s)
+
+    async def join(self, clients: Sequence[int]) -> None:
+        """Bring `clients` in; failures are counted by cause, not raised."""
+        waiting = iter(clients)
+        vended: asyncio.Queue[tuple[int, GuestCredentials, float] | None] = asyncio.Queue()
+
+        async def vend() -> None:
+            for client in waiting:
+                if self._stop.is_set():
+                    return
+                made = await self._vend()
+                if made is not None:
+                    vended.put_nowait((client, *made))
+
+        async def connect() -> None:
+            while (item := await vended.get()) is not None:
+                if not self._stop.is_set():
+                    await self._connect(*item)
+
+        connectors = min(_CONNECTS_AT_ONCE, len(clients))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(connectors):
+                group.create_task(connect())
+            await asyncio.gather(*(vend() for _ in range(min(self._calls_at_once, len(clients)))))
+            for _ in range(connectors):
+                vended.put_nowait(None)
+
+    async def _vend(self) -> tuple[GuestCredentials, float] | None:
+        """Get one identity and its credentials; returns them and the seconds it took."""
+        joining = self.joining
+        stage = STAGES[0]
+        try:
+            await self._pause(self._identity_slots)
+            identity, identity_s = await self._timed(stage, self._vendor.new_identity())
+            joining.identities.append(identity)
+            await self._pause(self._credential_slots)
+            stage = STAGES[1]
+            credentials, credentials_s = await self._timed(stage, self._vendor.credentials(identity))
+        except ChatopsError as error:
+            joining.failures[f"{stage}: {type(error).__name__.removesuffix('Error')}"] += 1
+            joining.first_error = joining.first_error or error
+            return None
+        joining.last_credentials = credentials
+        return credentials, identity_s + credentials_s
+
+    async def _connect(self, client: int, credentials: GuestCredentials, spent_s: float) -> None:
+        joining, swarm = self.joining, self._swarm
+        await self._pause(self._connect_slots)
+        if self._stop.is_set():
+            return
+        stage = STAGES[2]
+        try:
+            holder = _Holder(credentials)
+            connection = self._make_client(client, credentials.identity_id, lambda: holder.current)
+            cause, connect_ns = await swarm.connect(client, connection)
+            if cause is None:
+                joining.stages[stage].record(connect_ns // 1000)
+                stage = STAGES[3]
+                cause, subscribe_ns = await swarm.subscribe(client, identity=credentials.identity_id)
+        except Exception as error:  # noqa: BLE001  (one client's failure, whatever it is, must not end the others' run)
+            cause = type(error).__name__
+        if cause is not None:
+            swarm.drop(client)
+            joining.failures[f"{stage}: {cause}"] += 1
+            return
+        joining.stages[stage].record(subscribe_ns // 1000)
+        joining.whole.record(round(spent_s * 1e6) + (connect_ns + subscribe_ns) // 1000)
+        joining.joined += 1
+        self._holders.append(holder)
+
+    async def keep_fresh(self, every_s: float = 30.0) -> None:
+        """Replace credentials that are about to expire, for as long as this runs; a failure is tried again."""
+        while True:
+            await asyncio.sleep(every_s)
+            due = self._clock() + REFRESH_MARGIN_S
+            for holder in [holder for holder in self._holders if holder.current.expires_at <= due]:
+                await self._pause(self._credential_slots)
+                try:
+                    holder.current = await self._vendor.credentials(holder.current.identity_id)
+                except ChatopsError as error:
+                    self.joining.refresh_failures[type(error).__name__.removesuffix("Error")] += 1
+
+    async def _timed(self, stage: str, call: Awaitable[_Answer]) -> tuple[_Answer, float]:
+        started = self._loop.time()
+        answer = await call
+        took = self._loop.time() - started
+        self.joining.stages[stage].record(round(took * 1e6))
+        return answer, took
+
+    async def _pause(self, slots: Slots) -> None:
+        """Wait for a slot, or for the end."""
+        now = self._loop.time()
+        wait = slots.take(now) - now
+        if wait > 0:
+            try:
+                async with asyncio.timeout(wait):
+                    await self._stop.wait()
+            except TimeoutError:
+                pass

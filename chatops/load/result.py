@@ -1,0 +1,171 @@
+"""What a load test found: one frozen value, and its JSON document.
+
+The headline figures describe the steady window: posts due in it and their deliveries, whenever those came. `phases`
+has the same for the warm-up, so that nothing is hidden by leaving it out of the headline.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from chatops.load.generator import Health, Verdict
+from chatops.load.scenario import Scenario
+from chatops.load.statistics import Percentiles
+from chatops.load.tally import Difference, Tally
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A limit that was set, what was measured, and whether it held."""
+
+    expression: str
+    measured: float | None
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One part of the run. Percentiles are by metric; `ramp` and `drain` have none."""
+
+    name: str
+    seconds: float
+    counts: Tally
+    latency: Mapping[str, Percentiles] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RoomResult:
+    """One room in the steady window."""
+
+    topic: str
+    people: int
+    counts: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """One second of the load, by when posts were due. Times are in milliseconds, of deliveries from due."""
+
+    second: int
+    due: int
+    sent: int
+    acknowledged: int
+    failed: int
+    deliveries: int
+    p50: float | None
+    p99: float | None
+    max: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """The anonymous identities that the run made, and what became of them."""
+
+    made: int
+    discarded: int
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """All figures of one run.
+
+    Attributes:
+        run: the eight hexadecimal digits in its rooms and messages.
+        started_at: seconds since the epoch.
+        joined_in_s: from the start until the last client that joined had.
+        join: percentiles of a whole join; `join_stages` of its parts.
+        counts: posts and deliveries of the steady window; `latency` likewise, by metric.
+        failures: how often what failed, by kind (join, post, disconnect, resubscribe, refresh) and cause.
+        differences: deliveries that went wrong, one by one, as far as they were kept.
+        unstopped: clients that did not confirm their disconnecting.
+    """
+
+    scenario: Scenario
+    run: str
+    started_at: float
+    seconds: float
+    joined: int
+    join_failed: int
+    joined_in_s: float
+    join: Percentiles
+    join_stages: Mapping[str, Percentiles]
+    counts: Tally
+    latency: Mapping[str, Percentiles]
+    phases: tuple[Phase, ...]
+    rooms: tuple[RoomResult, ...]
+    timeline: tuple[Second, ...]
+    failures: Mapping[str, Mapping[str, int]]
+    cost_predicted: float
+    cost_metered: float
+    health: Health
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    warnings: tuple[str, ...]
+    identities: Identities
+    interrupted: bool = False
+    unstopped: int = 0
+    thresholds: tuple[Threshold, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    differences_omitted: int = 0
+
+    def document(self) -> dict[str, Any]:
+        """The JSON document of `chatops loadtest --json`; milliseconds, dollars, counts."""
+        latency = {"join": self.join, **self.latency}
+        return {
+            "schema": SCHEMA,
+            "run": self.run,
+            "started_at": self.started_at,
+            "seconds": round(self.seconds, 3),
+            "interrupted": self.interrupted,
+            "verdict": self.verdict.value,
+            "reasons": list(self.reasons),
+            "warnings": list(self.warnings),
+            "clients": {"asked": self.scenario.clients, "joined": self.joined, "failed": self.join_failed},
+            "join": {
+                "seconds": round(self.joined_in_s, 3),
+                "stages_ms": {stage: _rounded(found) for stage, found in self.join_stages.items()},
+            },
+            "posts": _posts(self.counts),
+            "deliveries": _deliveries(self.counts),
+            "latency_ms": {name: _rounded(found) for name, found in latency.items()},
+            "cost_usd": {"predicted": round(self.cost_predicted, 6), "metered": round(self.cost_metered, 6)},
+            "generator": {
+                "cpu": round(self.health.cpu, 3),
+                "lag_ms_p99": self.health.lag_ms_p99,
+                "slip_ms_p99": self.health.slip_ms_p99,
+                "rss_mb": round(self.health.rss_mb, 1),
+            },
+            "thresholds": [asdict(threshold) for threshold in self.thresholds],
+            "failures": {kind: dict(causes) for kind, causes in self.failures.items()},
+            "phases": {
+                phase.name: {
+                    "seconds": round(phase.seconds, 3),
+                    "posts": _posts(phase.counts),
+                    "deliveries": _deliveries(phase.counts),
+                    "latency_ms": {name: _rounded(found) for name, found in phase.latency.items()},
+                }
+                for phase in self.phases
+            },
+            "rooms": [{"room": room.topic, "people": room.people, **_deliveries(room.counts)} for room in self.rooms],
+            "timeline": [asdict(second) for second in self.timeline],
+            "identities": asdict(self.identities),
+            "scenario": asdict(self.scenario),
+        }
+
+
+def _posts(counts: Tally) -> dict[str, int]:
+    return {name: getattr(counts, name) for name in ("due", "sent", "acknowledged", "failed")}
+
+
+def _deliveries(counts: Tally) -> dict[str, int]:
+    figures = asdict(counts)
+    for name in ("due", "sent", "acknowledged", "failed"):
+        del figures[name]
+    return figures
+
+
+def _rounded(found: Percentiles) -> dict[str, float | None]:
+    return {name: None if value is None else round(value, 3) for name, value in found.document().items()}

@@ -1,0 +1,229 @@
+"""What a load test does, as validated data: who, where, how often, how long.
+
+The predictions (deliveries a second, messages metered, dollars) follow from the same numbers and are shown before the
+first connection.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from chatops.chat.rooms import DEFAULT_PREFIX, MAX_PAYLOAD_BYTES, check_prefix, parse_room
+from chatops.errors import UsageError
+from chatops.load.cost import Prices, Usage, metered_steps, session_minutes, usage
+from chatops.load.message import MIN_MESSAGE_BYTES
+from chatops.load.pacing import Arrivals, uniform
+
+MAX_CLIENTS = 5_000_000
+MAX_POSTS_PER_S = 1_000_000.0
+MAX_CONNECTS_PER_S = 100_000.0
+MAX_SESSION_S = 24 * 3600.0
+"""AWS IoT ends a WebSocket after 24 hours."""
+
+_PLACES = 1 << 40  # streams of `uniform` above the clients' own
+_SILENCE = 1 << 41
+
+
+class Spread(StrEnum):
+    """How people spread over rooms."""
+
+    ZIPF = "zipf"
+    EVEN = "even"
+    ONE = "one"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One load test.
+
+    Attributes:
+        clients: how many guests join.
+        rooms: how many rooms they spread over; None is a tenth of the clients, at least one.
+        spread: evenly, by Zipf's law (the n-th room draws n to the power of minus `zipf_exponent`), or all in one.
+        posts_per_s: posts per second of each posting client.
+        total_posts_per_s: posts per second of all together, in place of `posts_per_s`.
+        arrivals: how one client's posts follow one another.
+        message_bytes: size of each payload.
+        silent_share: the part of the clients that only reads, 0 to 1.
+        connects_per_s: pace of the joining; None takes the target's.
+        warm_up_s, duration_s: seconds of load before and within the steady window that the figures describe.
+        drain_limit_s: how long to wait at most for what is still under way; the wait is twice the largest latency seen.
+        join_timeout_s: a client that takes longer to join has failed.
+        seed: what rooms, silence and Poisson gaps follow from.
+        prefix: the environment's topic prefix.
+        receive_qos: QoS of the subscriptions; at 1 AWS meters an acknowledgement for each delivery.
+
+    Raises:
+        UsageError: a value, or a combination, that cannot be.
+    """
+
+    clients: int
+    rooms: int | None = None
+    spread: Spread = Spread.ZIPF
+    zipf_exponent: float = 1.0
+    posts_per_s: float = 0.1
+    total_posts_per_s: float | None = None
+    arrivals: Arrivals = Arrivals.POISSON
+    message_bytes: int = 300
+    silent_share: float = 0.0
+    connects_per_s: float | None = None
+    warm_up_s: float = 2.0
+    duration_s: float = 10.0
+    drain_limit_s: float = 10.0
+    join_timeout_s: float = 30.0
+    seed: int = 1
+    prefix: str = DEFAULT_PREFIX
+    receive_qos: int = 0
+
+    def __post_init__(self) -> None:
+        self._check_people()
+        self._check_posts()
+        self._check_times()
+        if not -(2**63) <= self.seed < 2**63:
+            raise UsageError(f"The seed {self.seed} is not a 64-bit number", "try 1")
+        if self.receive_qos not in {0, 1}:
+            raise UsageError(f"AWS IoT has no QoS {self.receive_qos}", "choose 0 or 1")
+        check_prefix(self.prefix)
+        parse_room(room_topic(self.prefix, "00000000", MAX_CLIENTS), self.prefix)
+
+    def _check_people(self) -> None:
+        _whole("clients", self.clients, 1, MAX_CLIENTS, "ask for at least one client")
+        if self.rooms is not None:
+            _whole("rooms", self.rooms, 1, MAX_CLIENTS, "ask for at least one room")
+            if self.rooms > self.clients:
+                raise UsageError(
+                    f"{self.rooms} rooms are more than the {self.clients} clients that would be in them",
+                    f"ask for at most {self.clients} rooms, or for more clients",
+                )
+            if self.spread is Spread.ONE and self.rooms != 1:
+                raise UsageError(f"{self.rooms} rooms cannot be one big room", "leave the number of rooms out")
+        _real("Zipf exponent", self.zipf_exponent, 0, 10, "1 is what chats look like")
+        _real("silent share", self.silent_share, 0, 1, "0.9 means that one in ten posts")
+
+    def _check_posts(self) -> None:
+        if self.total_posts_per_s is None:
+            _real("posts per second", self.posts_per_s, 0, MAX_POSTS_PER_S, "0.1 is a lively person")
+        else:
+            _real("total posts per second", self.total_posts_per_s, 0, MAX_POSTS_PER_S, "try 50")
+        if self.offered_posts_per_s > MAX_POSTS_PER_S:
+            raise UsageError(
+                f"{self.offered_posts_per_s:,.0f} posts per second in all cannot be",
+                f"stay below {MAX_POSTS_PER_S:,.0f}; AWS IoT takes 20,000 by default",
+            )
+        _whole("message size", self.message_bytes, MIN_MESSAGE_BYTES, MAX_PAYLOAD_BYTES, "300 is usual")
+
+    def _check_times(self) -> None:
+        if self.connects_per_s is not None:
+            _real("connects per second", self.connects_per_s, 0, MAX_CONNECTS_PER_S, "AWS IoT takes 500 by default")
+            if self.connects_per_s == 0:
+                raise UsageError("0 connects per second would never join anyone", "AWS IoT takes 500 by default")
+        _real("warm-up", self.warm_up_s, 0, MAX_SESSION_S, "2 seconds are usual")
+        _real("duration", self.duration_s, 0, MAX_SESSION_S, "10 seconds show a lot")
+        if self.duration_s == 0:
+            raise UsageError("A load test of 0 seconds measures nothing", "give a duration, such as 10")
+        _real("drain limit", self.drain_limit_s, 0, 600, "10 seconds are usual")
+        _real("join timeout", self.join_timeout_s, 1, 600, "30 seconds are usual")
+        if self.warm_up_s + self.duration_s > MAX_SESSION_S:
+            raise UsageError("The load lasts longer than the 24 hours of a connection", "shorten it")
+
+    @property
+    def room_count(self) -> int:
+        """How many rooms there are."""
+        if self.spread is Spread.ONE:
+            return 1
+        return self.rooms if self.rooms is not None else max(1, self.clients // 10)
+
+    @cached_property
+    def room_sizes(self) -> tuple[int, ...]:
+        """How many clients are in each room, the fullest first; with few people to a room the last ones stay empty."""
+        count = self.room_count
+        exponent = self.zipf_exponent if self.spread is Spread.ZIPF else 0.0
+        weights = [(rank + 1) ** -exponent for rank in range(count)]
+        total = math.fsum(weights)
+        shares = [self.clients * weight / total for weight in weights]
+        sizes = [int(share) for share in shares]
+        by_remainder = sorted(range(count), key=lambda room: (sizes[room] - shares[room], room))
+        for room in by_remainder[: self.clients - sum(sizes)]:
+            sizes[room] += 1
+        return tuple(sorted(sizes, reverse=True))
+
+    @cached_property
+    def room_of(self) -> tuple[int, ...]:
+        """Each client's room, by client number; shuffled by the seed, so that rooms fill up side by side."""
+        order = sorted(range(self.clients), key=lambda client: uniform(self.seed, _PLACES, client))
+        places = [0] * self.clients
+        position = 0
+        for room, size in enumerate(self.room_sizes):
+            for client in order[position : position + size]:
+                places[client] = room
+            position += size
+        return tuple(places)
+
+    @property
+    def poster_count(self) -> int:
+        """How many clients post."""
+        return self.clients - round(self.clients * self.silent_share)
+
+    @cached_property
+    def posters(self) -> tuple[int, ...]:
+        """The clients that post, by number."""
+        order = sorted(range(self.clients), key=lambda client: uniform(self.seed, _SILENCE, client))
+        return tuple(sorted(order[: self.poster_count]))
+
+    @property
+    def offered_posts_per_s(self) -> float:
+        """Posts per second of all clients together."""
+        if self.total_posts_per_s is not None:
+            return self.total_posts_per_s if self.poster_count else 0.0
+        return self.posts_per_s * self.poster_count
+
+    @property
+    def posts_per_s_each(self) -> float:
+        """Posts per second of one posting client."""
+        return self.offered_posts_per_s / self.poster_count if self.poster_count else 0.0
+
+    @property
+    def offered_deliveries_per_s(self) -> float:
+        """Predicted deliveries per second: each post reaches its whole room, its sender included."""
+        square = sum(size * size for size in self.room_sizes)
+        return self.offered_posts_per_s / self.clients * square
+
+    @property
+    def load_s(self) -> float:
+        """Seconds in which posts are due."""
+        return self.warm_up_s + self.duration_s
+
+    def predicted_usage(self, connects_per_s: float | None) -> Usage:
+        """What AWS will meter if everything goes as planned, joining at `connects_per_s` included."""
+        pace = self.connects_per_s or connects_per_s
+        ramp_s = self.clients / pace if pace else 0.0
+        topic = room_topic(self.prefix, "00000000", self.room_count)
+        return usage(
+            connects=self.clients,
+            subscribes=self.clients,
+            posts=round(self.offered_posts_per_s * self.load_s),
+            deliveries=round(self.offered_deliveries_per_s * self.load_s),
+            steps=metered_steps(self.message_bytes, len(topic.encode())),
+            receive_qos=self.receive_qos,
+            minutes=self.clients * session_minutes(ramp_s + self.load_s),
+        )
+
+    def predicted_cost(self, prices: Prices, connects_per_s: float | None = None) -> float:
+        """Predicted cost in US dollars."""
+        return self.predicted_usage(connects_per_s).dollars(prices)
+
+
+def room_topic(prefix: str, run: str, room: int) -> str:
+    """The topic of a load test's room: its own for every run, so that two runs do not hear each other."""
+    return f"{prefix}load-{run}-{room:04d}"
+
+
+def _whole(name: str, value: int, least: int, most: int, remedy: str) -> None:
+    if not least <= value <= most:
+        raise UsageError(f"{value:,} is no possible {name}: it lies between {least:,} and {most:,}", remedy)
+
+
+def _real(name: str, value: float, least: float, most: float, remedy: str) -> None:
+    if not (math.isfinite(value) and least <= value <= most):
+        raise UsageError(f"{value:g} is no possible {name}: it lies between {least:g} and {most:,.0f}", remedy)
