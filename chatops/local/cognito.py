@@ -78,12 +78,15 @@ class CognitoIdentity:
         self._pools = Pools(clock)
         self._shapes = ServiceShapes(load_model("cognito-identity"))
         self._token_key = secrets.token_bytes(32)
-        rates = {
+        self._monotonic = monotonic
+        self._quotas = {
             "GetId": limits.identities,
             "GetCredentialsForIdentity": limits.identity_credentials,
             "GetOpenIdToken": limits.identity_credentials,
         }
-        self._rates = {name: RateLimiter(rate, rate, monotonic) for name, rate in rates.items() if rate is not None}
+        self._rates: dict[str, RateLimiter] = {}
+        for operation in self._quotas:
+            self.throttle(operation, None)
         self._operations: Mapping[str, Callable[[Members, str], Members]] = {
             "CreateIdentityPool": self._create_pool,
             "DeleteIdentities": self._delete_identities,
@@ -103,6 +106,14 @@ class CognitoIdentity:
             "UntagResource": self._untag,
             "UpdateIdentityPool": self._update_pool,
         }
+
+    def throttle(self, operation: str, rate: float | None) -> None:
+        """Enforce a rate per second of a public operation; None is the quota that `limits` has, if any."""
+        enforced = self._quotas[operation] if rate is None else rate
+        if enforced is None:
+            self._rates.pop(operation, None)
+        else:
+            self._rates[operation] = RateLimiter(enforced, max(1.0, enforced), self._monotonic)
 
     def call(self, operation: str, members: Mapping[str, Any], region: str) -> Members:
         """Carry an operation out.

@@ -34,11 +34,13 @@ from chatops.local.aws_requests import (
 from chatops.local.broker import Broker
 from chatops.local.caller_identity import caller_identity
 from chatops.local.credentials import Credential, CredentialStore, Principal, PrincipalKind
+from chatops.local.fault_control import FaultControl
 from chatops.local.iot_data import IotData
 from chatops.local.iot_endpoints import describe_endpoint
 from chatops.local.limits import Limits
 from chatops.local.moto_bridge import Answer, MotoBridge
 from chatops.local.moto_snapshot import IamSnapshot
+from chatops.local.record import FAULTS_PATH
 from chatops.local.roles import RoleCatalogue
 from chatops.local.shapes import parse_json_object
 from chatops.local.sigv4 import Refused, SigningKeys, Verified, verify_headers, verify_query
@@ -88,6 +90,7 @@ class ControlPlane:
         authorizer: decides what guests may publish.
         instance_id: told by the health check.
         on_activity: called at each request.
+        faults: what goes wrong on purpose.
         clock: seconds since the epoch.
         monotonic: seconds that never go back.
     """
@@ -106,6 +109,7 @@ class ControlPlane:
         authorizer: Authorizer,
         instance_id: str,
         on_activity: Callable[[], None],
+        faults: FaultControl | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -117,6 +121,7 @@ class ControlPlane:
         self._gateway_address = gateway_address
         self._instance_id = instance_id
         self._on_activity = on_activity
+        self._faults = faults
         self._clock = clock
         self._monotonic = monotonic
         self._started = monotonic()
@@ -165,6 +170,10 @@ class ControlPlane:
             await runner.cleanup()
         await self._moto.stop()
 
+    def throttle_guests(self, operation: str, rate: float | None) -> None:
+        """Enforce a rate of GetId or GetCredentialsForIdentity; None is the quota that `limits` has."""
+        self._cognito.throttle(operation, rate)
+
     # --- one request
 
     async def _handle(self, incoming: web.BaseRequest) -> web.StreamResponse:
@@ -185,6 +194,11 @@ class ControlPlane:
             if not is_our_host(host):
                 return web.Response(status=403, text="This is a local stack: ask it by its loopback address.\n")
             self._host_known = host
+        if self._faults is not None and incoming.raw_path != HEALTH_PATH:
+            if incoming.raw_path == FAULTS_PATH:
+                return await self._faults.answer(incoming)
+            if (status := self._faults.refused_status()) is not None:
+                return _injected(incoming, status, request_id)
         target = incoming.headers.get("X-Amz-Target", "")
         if target.startswith(_COGNITO_TARGET) and incoming.method == "POST":
             operation = target[len(_COGNITO_TARGET) :]
@@ -321,6 +335,16 @@ class ControlPlane:
             if key not in self._keys_of_moto:
                 self._credentials.add(credential)
         self._keys_of_moto = snapshot.credentials
+
+
+def _injected(incoming: web.BaseRequest, status: int, request_id: str) -> web.Response:
+    """Refuse a request by an injected fault, in the form that its service has."""
+    headers = tuple(incoming.headers.items())
+    call = classify(Request(incoming.method, incoming.raw_path, headers, header_fields(headers), b""))
+    code = {429: "TooManyRequestsException", 500: "InternalErrorException"}.get(status, "ServiceUnavailableException")
+    response = _error(ApiError(code, "an injected fault refuses this request", status), call.protocol, request_id)
+    response.headers.update(_CORS)
+    return response
 
 
 async def _body(incoming: web.BaseRequest, limit: int, protocol: Protocol) -> bytes:

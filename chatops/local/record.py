@@ -4,11 +4,16 @@ The file holds the operator's key pair of the local stack, made up at its start 
 directory it is readable by its owner alone.
 """
 
+import hashlib
+import hmac
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from chatops.runtime import write_private
+
+FAULTS_PATH = "/_chatops/faults"
+"""Where the control plane takes injected faults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,11 @@ class StackRecord:
     def gateway_tls_url(self) -> str:
         """The gateway for MQTT over encrypted WebSocket."""
         return f"wss://127.0.0.1:{self.tls_port}/mqtt"
+
+
+def fault_token(secret_access_key: str) -> str:
+    """What a request for faults shows; it follows from the operator's secret key, which so never goes over the wire."""
+    return hmac.new(secret_access_key.encode(), b"chatops faults", hashlib.sha256).hexdigest()
 
 
 def record_path(directory: Path) -> Path:

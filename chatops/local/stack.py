@@ -8,13 +8,15 @@ from enum import Enum
 from pathlib import Path
 
 from chatops.errors import ConfigurationError
-from chatops.local.authorizer import SigV4Authorizer
 from chatops.local.broker import Broker
 from chatops.local.certificate import make_tls_context
 from chatops.local.control_plane import ControlPlane
 from chatops.local.credentials import Credential, CredentialStore, Principal, PrincipalKind
+from chatops.local.fault_control import FaultControl, FaultyAuthorizer
+from chatops.local.faults import Faults
 from chatops.local.gateway import Gateway
 from chatops.local.limits import Limits
+from chatops.local.record import fault_token
 from chatops.local.roles import RoleCatalogue
 
 ACCOUNT = "123456789012"
@@ -85,11 +87,13 @@ class Stack:
         self.credentials.add(self.operator)
         self.roles = RoleCatalogue()
         limits = quotas.limits()
-        authorizer = SigV4Authorizer(
+        authorizer = FaultyAuthorizer(
             self.credentials, self.roles, clock, ports=lambda: (self.gateway.port, self.gateway.tls_port)
         )
         self.broker = Broker(authorizer, limits)
         self.gateway = Gateway(self.broker, authorizer, limits)
+        self.faults = FaultControl(self, self.credentials, fault_token(self.operator.secret_access_key))
+        authorizer.faults = self.faults.faults
         self.control_plane = ControlPlane(
             broker=self.broker,
             credentials=self.credentials,
@@ -103,6 +107,7 @@ class Stack:
             instance_id=self.instance,
             clock=clock,
             on_activity=self._used,
+            faults=self.faults,
         )
 
     @property
@@ -141,8 +146,27 @@ class Stack:
 
     async def stop(self) -> None:
         """Stop listening and drop every connection."""
+        self.faults.clear()
         await self.control_plane.stop()
         await self.gateway.stop()
+
+    def interfere(self, faults: Faults | None) -> None:
+        """See `fault_control.Meddling`, as for the next two."""
+        self.broker.interference = faults
+
+    def throttle(self, quota: str, rate: float | None) -> None:
+        """Enforce an account quota."""
+        match quota:
+            case "identities":
+                self.control_plane.throttle_guests("GetId", rate)
+            case "credentials":
+                self.control_plane.throttle_guests("GetCredentialsForIdentity", rate)
+            case _:
+                self.gateway.throttle(quota, rate)
+
+    def cut(self) -> int:
+        """Reset every connection."""
+        return self.gateway.cut()
 
     def _used(self) -> None:
         self.last_used = self._clock()
