@@ -1,6 +1,6 @@
 """How long the commands take, as whole processes, each beside what it is measured against.
 
-    python benchmarks/commands.py [help] [up] [demo] [loadtest]
+    python benchmarks/commands.py [help] [up] [setup] [demo] [loadtest]
 
 Each part prints its median, least and largest time; `help` in pairs with `python -c "import typer, rich"`. The local
 stack runs in a process of its own, in a private runtime directory, on loopback, and is stopped at the end.
@@ -104,9 +104,26 @@ def bench_loadtest() -> None:
     print(f"deliveries lost              {lost}, verdicts {verdicts}, delivery p50 {stages} ms")
 
 
+def bench_setup() -> None:
+    fresh, again = [], []
+    with private() as env, tempfile.TemporaryDirectory(prefix="chatops-bench-") as folder:
+        shown = timed([*CHATOPS, "local", "env"], env)[1]
+        for line in shown.splitlines():
+            if line.startswith("export "):
+                name, _, value = line.removeprefix("export ").partition("=")
+                env[name] = value.strip("'")
+        for run in range(5):
+            command = [*CHATOPS, "setup", "--env", f"bench{run}", "--env-dir", folder, "--yes"]
+            fresh.append(timed(command, env)[0])
+            again.append(timed(command, env)[0])
+    print(f"setup, fresh                 {summary(fresh)} (wanted: at most 3 s)")
+    print(f"setup, again                 {summary(again)} (wanted: at most 1 s)")
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "help": bench_help,
     "up": bench_up,
+    "setup": bench_setup,
     "demo": bench_demo,
     "loadtest": bench_loadtest,
 }

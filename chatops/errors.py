@@ -69,6 +69,10 @@ class NotFoundError(AwsError):
     """What a request names does not exist."""
 
 
+class AlreadyExistsError(AwsError):
+    """What a request would make is there already."""
+
+
 class ThrottledError(AwsError):
     """AWS answered that requests come too fast."""
 

@@ -13,14 +13,14 @@ ENV_NAME_VARIABLE = "CHATOPS_ENV"
 ENV_DIR_VARIABLE = "CHATOPS_ENV_DIR"
 DEFAULT_ENV_DIR = "env"
 
-Value = TypeVar("Value")
+Value_co = TypeVar("Value_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Sourced(Generic[Value]):
+class Sourced(Generic[Value_co]):
     """A value and where it comes from, such as "--env", "CHATOPS_ENV" or "default"."""
 
-    value: Value
+    value: Value_co
     source: str
 
 

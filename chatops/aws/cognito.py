@@ -20,6 +20,15 @@ class IdentityPool:
     classic_flow: bool
     tags: Mapping[str, str]
 
+    def properties(self) -> dict[str, Any]:
+        """The properties that an environment cares for, named as Cognito names them."""
+        return {
+            "IdentityPoolName": self.name,
+            "AllowUnauthenticatedIdentities": self.guests_allowed,
+            "AllowClassicFlow": self.classic_flow,
+            "IdentityPoolTags": dict(self.tags),
+        }
+
 
 def list_pools(aws: Aws) -> Iterator[tuple[str, str]]:
     """Yield (id, name) of every pool in the Region."""
@@ -38,29 +47,38 @@ def describe_pool(aws: Aws, pool_id: str) -> IdentityPool:
     return _pool(aws.call("cognito-identity", "describe_identity_pool", IdentityPoolId=pool_id))
 
 
-def create_pool(aws: Aws, name: str, tags: Mapping[str, str]) -> IdentityPool:
-    """Make a pool that lets guests in, without the classic flow."""
-    return _pool(
-        aws.call(
-            "cognito-identity",
-            "create_identity_pool",
-            IdentityPoolName=name,
-            AllowUnauthenticatedIdentities=True,
-            AllowClassicFlow=False,
-            IdentityPoolTags=dict(tags),
-        )
-    )
+def create_pool(aws: Aws, properties: Mapping[str, Any]) -> IdentityPool:
+    """Make a pool.
+
+    It is asked for once only: Cognito takes any number of pools of one name, so that a request whose answer was lost
+    must be looked for before it is made again.
+    """
+    return _pool(aws.call_once("cognito-identity", "create_identity_pool", **properties))
 
 
-def mend_pool(aws: Aws, pool: IdentityPool) -> None:
-    """Let guests in and turn the classic flow off; every other property stays as it is."""
-    current = aws.call("cognito-identity", "describe_identity_pool", IdentityPoolId=pool.pool_id)
+def change_pool(aws: Aws, pool_id: str, properties: Mapping[str, Any]) -> None:
+    """Change properties of a pool; every other one stays as it is."""
+    current = aws.call("cognito-identity", "describe_identity_pool", IdentityPoolId=pool_id)
     current.pop("ResponseMetadata", None)
-    aws.call(
-        "cognito-identity",
-        "update_identity_pool",
-        **{**current, "AllowUnauthenticatedIdentities": True, "AllowClassicFlow": False},
-    )
+    aws.call("cognito-identity", "update_identity_pool", **{**current, **properties})
+
+
+def delete_pool(aws: Aws, pool_id: str) -> None:
+    """Delete a pool, and with it its identities and its roles' attachment."""
+    aws.call("cognito-identity", "delete_identity_pool", IdentityPoolId=pool_id)
+
+
+def count_identities(aws: Aws, pool_id: str, at_most: int = 600) -> int:
+    """How many identities a pool has, counted up to `at_most`."""
+    request: dict[str, Any] = {"IdentityPoolId": pool_id, "MaxResults": 60}
+    count = 0
+    while count < at_most:
+        page = aws.call("cognito-identity", "list_identities", **request)
+        count += len(page.get("Identities", []))
+        if not page.get("NextToken"):
+            break
+        request["NextToken"] = page["NextToken"]
+    return count
 
 
 def guest_role_of(aws: Aws, pool_id: str) -> str | None:

@@ -1,7 +1,7 @@
 """The guest role: the verbs that the lifecycle needs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,42 @@ def find_inline_policy(aws: Aws, role: str, policy: str) -> Mapping[str, Any] | 
 def put_inline_policy(aws: Aws, role: str, policy: str, document: Mapping[str, Any]) -> None:
     """Write a role's inline policy."""
     aws.call("iam", "put_role_policy", RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document))
+
+
+def delete_inline_policy(aws: Aws, role: str, policy: str) -> None:
+    """Remove a role's inline policy."""
+    aws.call("iam", "delete_role_policy", RoleName=role, PolicyName=policy)
+
+
+def inline_policies(aws: Aws, role: str) -> list[str]:
+    """The names of a role's inline policies."""
+    return [str(name) for page in _pages(aws, "list_role_policies", role) for name in page.get("PolicyNames", [])]
+
+
+def attached_policies(aws: Aws, role: str) -> list[str]:
+    """The ARNs of the managed policies attached to a role."""
+    pages = _pages(aws, "list_attached_role_policies", role)
+    return [str(policy["PolicyArn"]) for page in pages for policy in page.get("AttachedPolicies", [])]
+
+
+def detach_policy(aws: Aws, role: str, policy_arn: str) -> None:
+    """Take a managed policy from a role."""
+    aws.call("iam", "detach_role_policy", RoleName=role, PolicyArn=policy_arn)
+
+
+def delete_role(aws: Aws, name: str) -> None:
+    """Delete a role that has no policies any more."""
+    aws.call("iam", "delete_role", RoleName=name)
+
+
+def _pages(aws: Aws, operation: str, role: str) -> Iterator[dict[str, Any]]:
+    request: dict[str, Any] = {"RoleName": role}
+    while True:
+        page = aws.call("iam", operation, **request)
+        yield page
+        if not page.get("IsTruncated"):
+            return
+        request["Marker"] = page["Marker"]
 
 
 def _document(value: Any) -> Mapping[str, Any]:

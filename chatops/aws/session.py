@@ -7,6 +7,7 @@ exception's text: AWS keeps the codes stable and the sentences not.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from botocore.config import Config
 
 from chatops import __version__
 from chatops.errors import (
+    AlreadyExistsError,
     AwsError,
     ChatopsError,
     ConfigurationError,
@@ -27,6 +29,7 @@ from chatops.errors import (
 
 _CONNECT_TIMEOUT_S = 5
 _READ_TIMEOUT_S = 20
+_ATTEMPTS = 5  # in all; botocore waits between them with jitter
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "ForbiddenException"})
 _BAD_KEYS = frozenset(
@@ -44,6 +47,7 @@ _BAD_KEYS = frozenset(
 )
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
 _ABSENT = frozenset({"ResourceNotFoundException", "NoSuchEntity", "NoSuchEntityException", "NoSuchResourceException"})
+_PRESENT = frozenset({"EntityAlreadyExists", "EntityAlreadyExistsException", "ResourceConflictException"})
 _THROTTLED = frozenset(
     {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"}
 )
@@ -94,7 +98,7 @@ class Aws:
             raise ConfigurationError(
                 f"There is no AWS profile {target.profile!r}", "`aws configure list-profiles` shows those there are"
             ) from None
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, int], Any] = {}
 
     @property
     def region(self) -> str:
@@ -107,6 +111,22 @@ class Aws:
         if not region:
             raise ConfigurationError("No AWS Region is set", "say --region eu-west-1, or set AWS_REGION")
         return str(region)
+
+    def check_region(self) -> None:
+        """Make sure that AWS has the Region, as far as this version of boto3 knows.
+
+        Raises:
+            ConfigurationError: it has none of that name with identity pools.
+        """
+        known = {
+            region
+            for partition in self._session.get_available_partitions()
+            for region in self._session.get_available_regions("cognito-identity", partition_name=partition)
+        }
+        if self.region not in known:
+            near = get_close_matches(self.region, sorted(known), n=1)
+            hint = f"did you mean {near[0]}?" if near else "`aws ec2 describe-regions` lists them"
+            raise ConfigurationError(f"AWS has no Region {self.region!r} with Cognito identity pools", hint)
 
     def keys(self) -> AccessKeys:
         """The credentials that calls are signed with.
@@ -131,27 +151,33 @@ class Aws:
             NotFoundError, ThrottledError, AwsError: as AWS says.
             ConnectionFailedError: AWS cannot be reached.
         """
-        action = action_name(service, operation)
+        return self._call(service, operation, request, _ATTEMPTS)
+
+    def call_once(self, service: str, operation: str, **request: Any) -> dict[str, Any]:
+        """Like `call`, but never repeated: for what would be made twice when an answer is lost."""
+        return self._call(service, operation, request, 1)
+
+    def _call(self, service: str, operation: str, request: Mapping[str, Any], attempts: int) -> dict[str, Any]:
         try:
-            method: Callable[..., dict[str, Any]] = getattr(self._client(service), operation)
+            method: Callable[..., dict[str, Any]] = getattr(self._client(service, attempts), operation)
             return method(**request)
         except (aws_errors.BotoCoreError, aws_errors.ClientError) as error:
-            raise translate(error, action) from None
+            raise translate(error, action_name(service, operation)) from None
 
-    def _client(self, service: str) -> Any:
-        if service not in self._clients:
-            self._clients[service] = self._session.client(
+    def _client(self, service: str, attempts: int) -> Any:
+        if (service, attempts) not in self._clients:
+            self._clients[service, attempts] = self._session.client(
                 service,
                 region_name=self.region,
                 endpoint_url=self._target.endpoints.get(service) or self._target.endpoints.get("aws"),
                 config=Config(
                     connect_timeout=_CONNECT_TIMEOUT_S,
                     read_timeout=_READ_TIMEOUT_S,
-                    retries={"mode": "standard", "max_attempts": 4},
+                    retries={"mode": "standard", "total_max_attempts": attempts},
                     user_agent_extra=f"chatops/{__version__}",
                 ),
             )
-        return self._clients[service]
+        return self._clients[service, attempts]
 
 
 # The service part of an IAM action, where it is not boto3's name of the service.
@@ -211,6 +237,8 @@ def _refusal(error: aws_errors.ClientError, action: str) -> ChatopsError:
         )
     if code in _ABSENT:
         return NotFoundError(f"{action}: {said}", "run `chatops setup` for this environment to make what is missing")
+    if code in _PRESENT:
+        return AlreadyExistsError(f"{action}: {said}", "choose another name, or remove what is there")
     if code in _THROTTLED:
         return ThrottledError(f"AWS takes no more {action} requests for now: {said}", "wait a moment and try again")
     return AwsError(f"AWS refused {action}: {code}: {said}", "see the message above")

@@ -7,13 +7,18 @@ from typing import Annotated
 import typer
 
 from chatops import __version__
-from chatops.cli import local
+from chatops.cli import env, local
 from chatops.cli.demo import demo
 from chatops.cli.describe_endpoint import describe_endpoint
+from chatops.cli.doctor import doctor
 from chatops.cli.loadtest import loadtest
+from chatops.cli.permissions import permissions
+from chatops.cli.plan import plan
 from chatops.cli.post import post
 from chatops.cli.setup import setup
+from chatops.cli.status import status
 from chatops.cli.tail import tail
+from chatops.cli.teardown import teardown
 from chatops.errors import ChatopsError, ExitCode
 from chatops.render.output import Output
 
@@ -45,7 +50,13 @@ def _root(
 
 app.command("demo")(demo)
 app.command("setup")(setup)
+app.command("plan")(plan)
+app.command("status")(status)
+app.command("teardown")(teardown)
+app.command("doctor")(doctor)
+app.command("permissions")(permissions)
 app.command("describe-endpoint")(describe_endpoint)
+app.add_typer(env.app, name="env")
 app.command("tail")(tail)
 app.command("post")(post)
 app.command("loadtest")(loadtest)

@@ -1,20 +1,38 @@
-"""Setting an environment up: the steps that `setup` and the embedded stack share."""
+"""From a command's options to an AWS account and to what is wanted in it: what the lifecycle commands share."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chatops import environment as environments
 from chatops.aws.iot import account_of, describe_endpoint
 from chatops.aws.session import AccessKeys, Aws, AwsTarget
 from chatops.chat.rooms import DEFAULT_PREFIX
+from chatops.cli.context import Selection, ensure_local
 from chatops.environment import LOCAL, Environment
 from chatops.infra.executor import Event, Phase, execute
-from chatops.infra.planner import Plan, make_plan
+from chatops.infra.planner import make_plan, present_file
 from chatops.infra.resources import Desired
-from chatops.local.record import StackRecord
+from chatops.local import daemon
+from chatops.local.record import StackRecord, environment_directory
 from chatops.render.output import Output
 
 LOCAL_ROOMS = ("/chat/lobby", "/chat/games", "/chat/help")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The account that an environment is, or will be, in.
+
+    Attributes:
+        directory: where the environment's file is.
+        endpoints: URL overrides to record in it.
+    """
+
+    aws: Aws
+    directory: Path
+    endpoints: Mapping[str, str]
 
 
 def local_target(record: StackRecord) -> AwsTarget:
@@ -41,50 +59,67 @@ def operator_target(environment: Environment, record: StackRecord | None, profil
     return AwsTarget(region=environment.region, profile=profile, endpoints=endpoints)
 
 
-def set_up_local(out: Output, record: StackRecord, directory: Path) -> Environment:
-    """Set the chat up in the local stack, through the same plan as on AWS."""
-    aws = Aws(local_target(record))
-    desired = Desired(
-        name=LOCAL,
-        region=record.region,
-        account=account_of(aws),
-        gateway=describe_endpoint(aws),
-        title="Local chat",
-        rooms=LOCAL_ROOMS,
-        endpoints={"aws": record.control_url, "gateway": record.gateway_url},
-    )
-    plan = make_plan(aws, desired, directory)
-    environment = execute(aws, plan, directory, lambda event: _detail(out, event))
-    out.note(f"set the chat up in it: {len(plan.changes)} resources, rooms {', '.join(LOCAL_ROOMS)}")
-    return environment
+def open_account(out: Output, selection: Selection, region: str | None, profile: str | None) -> Account:
+    """The account for the lifecycle of an environment; the local stack is started when it is not there.
+
+    The Region is the one given, else that of the environment's file, else AWS's own setting.
+
+    Raises:
+        ConfigurationError: the file is wrong, or no Region is set, or AWS has none of that name.
+    """
+    if selection.is_local:
+        record = ensure_local(out, selection, daemon.StartOptions())
+        endpoints = {"aws": record.control_url, "gateway": record.gateway_url}
+        return Account(Aws(local_target(record)), environment_directory(selection.runtime), endpoints)
+    file = present_file(selection.directory, selection.name)
+    overrides = dict(file.endpoints) if file else {}
+    target = account_target(region or (file.region if file else None), profile, selection.variables)
+    services = {name: url for name, url in overrides.items() if not name.startswith("gateway")}
+    aws = Aws(AwsTarget(target.region, target.profile, services))
+    environments.check_region(aws.region)
+    if not services and not selection.endpoints_in_force():
+        aws.check_region()
+    return Account(aws, selection.directory, {**overrides, **selection.endpoints_in_force()})
 
 
-def plan_for(
-    aws: Aws,
-    directory: Path,
-    *,
+def desired_environment(
+    account: Account,
     name: str,
-    prefix: str | None,
-    title: str | None,
-    rooms: tuple[str, ...] | None,
-    endpoints: Mapping[str, str],
-) -> Plan:
-    """Look the account and the gateway up and plan an environment; what is not given is kept from its file."""
-    region = environments.check_region(aws.region)
-    present = None
-    if environments.path_of(directory, name).exists():
-        present = environments.load(directory, name)
-    desired = Desired(
+    *,
+    prefix: str | None = None,
+    title: str | None = None,
+    rooms: tuple[str, ...] | None = None,
+    policy: Mapping[str, Any] | None = None,
+    adopt: str | None = None,
+    look_up_gateway: bool = True,
+) -> Desired:
+    """What is wanted; what is not given is kept from the environment's file.
+
+    Args:
+        look_up_gateway: False where nothing will be made (teardown), to ask for one permission less.
+    """
+    file = present_file(account.directory, name)
+    return Desired(
         name=name,
-        region=region,
-        account=account_of(aws),
-        gateway=describe_endpoint(aws),
-        prefix=prefix or (present.topic_prefix if present else DEFAULT_PREFIX),
+        region=account.aws.region,
+        account=account_of(account.aws),
+        gateway=describe_endpoint(account.aws) if look_up_gateway else "",
+        prefix=prefix or (file.topic_prefix if file else DEFAULT_PREFIX),
         title=title,
         rooms=rooms,
-        endpoints={**(present.endpoints if present else {}), **endpoints} or None,
+        endpoints=account.endpoints or None,
+        policy=policy,
+        adopt=adopt,
     )
-    return make_plan(aws, desired, directory)
+
+
+def set_up_local(out: Output, record: StackRecord, directory: Path) -> None:
+    """Set the chat up in the local stack, through the same plan as on AWS."""
+    account = Account(Aws(local_target(record)), directory, {"aws": record.control_url, "gateway": record.gateway_url})
+    desired = desired_environment(account, LOCAL, title="Local chat", rooms=LOCAL_ROOMS)
+    plan = make_plan(account.aws, desired, directory)
+    execute(account.aws, plan, directory, lambda event: _detail(out, event))
+    out.note(f"set the chat up in it: {len(plan.changes)} resources, rooms {', '.join(LOCAL_ROOMS)}")
 
 
 def _detail(out: Output, event: Event) -> None:

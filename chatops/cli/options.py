@@ -1,8 +1,14 @@
 """The options that commands share, each declared once."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from chatops.errors import UsageError
+
+if TYPE_CHECKING:
+    from chatops.render.output import Output
 
 EnvOption = Annotated[
     str | None, typer.Option("--env", "-e", metavar="NAME", help="The environment (else CHATOPS_ENV).")
@@ -13,7 +19,26 @@ EnvDirOption = Annotated[
 ]
 ProfileOption = Annotated[str | None, typer.Option("--profile", metavar="NAME", help="A profile of the AWS CLI's.")]
 RegionOption = Annotated[str | None, typer.Option("--region", metavar="REGION", help="The AWS Region.")]
+PrefixOption = Annotated[
+    str | None, typer.Option("--prefix", metavar="PREFIX", help="Where rooms lie (default /chat/).")
+]
+PolicyOption = Annotated[
+    Path | None,
+    typer.Option("--policy", metavar="FILE", help="Your own guest policy, in place of the least-privilege one."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but data and errors.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def ask(out: "Output", question: str) -> None:
+    """Go on only when a person says yes.
+
+    Raises:
+        UsageError: nobody is there to be asked.
+    """
+    if not out.can_ask:
+        raise UsageError(f"{question} Nobody is there to be asked", "say --yes to go ahead")
+    if not typer.confirm(question, err=True):
+        raise typer.Abort

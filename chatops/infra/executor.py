@@ -1,6 +1,7 @@
 """Carries a plan out, one event a step. Nothing is remembered that cannot be found again by tag and name."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -9,10 +10,9 @@ from typing import assert_never
 from chatops import environment as environments
 from chatops.aws import cognito, iam
 from chatops.aws.session import Aws
-from chatops.environment import Environment
-from chatops.errors import ChatopsError, PartlyDoneError
-from chatops.infra.planner import Action, Plan, Step, environment_of, present_file
-from chatops.infra.resources import Kind
+from chatops.errors import AlreadyExistsError, ChatopsError, ConfigurationError, NotFoundError, PartlyDoneError
+from chatops.infra.planner import Action, Plan, Step, environment_of, present_file, removed_path
+from chatops.infra.resources import TAG_ENVIRONMENT, Kind
 
 GUEST_ROLE_DESCRIPTION = "What anonymous guests of a chatops chat may do"
 
@@ -39,12 +39,13 @@ class _Executor:
     def __init__(self, aws: Aws, plan: Plan, directory: Path) -> None:
         self._aws = aws
         self._plan = plan
+        self._desired = plan.desired
         self._directory = directory
         self._pool_id = plan.pool_id
         self._role_arn: str | None = None
-        self.environment: Environment | None = None
 
     def carry_out(self, step: Step) -> str:
+        """Do what a step says; returns the resource's name."""
         match step.kind:
             case Kind.IDENTITY_POOL:
                 return self._pool(step)
@@ -60,67 +61,102 @@ class _Executor:
                 assert_never(step.kind)
 
     def _pool(self, step: Step) -> str:
-        desired = self._plan.desired
         match step.action:
             case Action.CREATE:
-                self._pool_id = cognito.create_pool(self._aws, desired.pool_name, desired.tags).pool_id
+                self._pool_id = cognito.create_pool(self._aws, self._desired.pool()).pool_id
             case Action.CHANGE:
-                cognito.mend_pool(self._aws, cognito.describe_pool(self._aws, step.name))
+                cognito.change_pool(self._aws, step.name, step.after or {})
+            case Action.DELETE:
+                with suppress(NotFoundError):
+                    cognito.delete_pool(self._aws, step.name)
             case Action.KEEP:
                 pass
             case _:
                 assert_never(step.action)
-        return self._known_pool()
+        return self._pool_id or step.name
 
     def _role(self, step: Step) -> str:
-        desired = self._plan.desired
-        trust = desired.trust_policy(self._known_pool())
         match step.action:
             case Action.CREATE:
-                self._role_arn = iam.create_role(
-                    self._aws, desired.role_name, trust, GUEST_ROLE_DESCRIPTION, desired.tags
-                )
+                self._role_arn = self._created_role()
             case Action.CHANGE:
-                iam.set_trust(self._aws, desired.role_name, trust)
+                iam.set_trust(self._aws, step.name, self._desired.trust_policy(self._known_pool()))
+            case Action.DELETE:
+                with suppress(NotFoundError):
+                    iam.delete_role(self._aws, step.name)
             case Action.KEEP:
                 pass
             case _:
                 assert_never(step.action)
-        return desired.role_name
+        return step.name
+
+    def _created_role(self) -> str:
+        """Make the role; one that a lost answer left behind is taken as made."""
+        desired = self._desired
+        trust = desired.trust_policy(self._known_pool())
+        try:
+            return iam.create_role(self._aws, desired.role_name, trust, GUEST_ROLE_DESCRIPTION, desired.tags)
+        except AlreadyExistsError:
+            found = iam.find_role(self._aws, desired.role_name)
+            if found is None or found.tags.get(TAG_ENVIRONMENT) != desired.name:
+                raise
+            if found.trust != trust:
+                iam.set_trust(self._aws, desired.role_name, trust)
+            return found.arn
 
     def _policy(self, step: Step) -> str:
-        desired = self._plan.desired
-        if step.action is not Action.KEEP:
-            iam.put_inline_policy(self._aws, desired.role_name, desired.policy_name, desired.guest_policy())
-        return desired.policy_name
+        role = self._desired.role_name
+        match step.action:
+            case Action.CREATE | Action.CHANGE:
+                iam.put_inline_policy(self._aws, role, step.name, self._desired.guest_policy())
+            case Action.DELETE:
+                with suppress(NotFoundError):
+                    if step.name.startswith("arn:"):
+                        iam.detach_policy(self._aws, role, step.name)
+                    else:
+                        iam.delete_inline_policy(self._aws, role, step.name)
+            case Action.KEEP:
+                pass
+            case _:
+                assert_never(step.action)
+        return step.name
 
     def _attachment(self, step: Step) -> str:
         if step.action is not Action.KEEP:
             cognito.set_guest_role(self._aws, self._known_pool(), self._known_role())
-        return self._plan.desired.role_name
+        return step.name
 
     def _file(self, step: Step) -> str:
-        desired = self._plan.desired
+        desired = self._desired
+        if step.action is Action.DELETE:
+            path = environments.path_of(self._directory, desired.name)
+            try:
+                path.replace(removed_path(path))
+            except OSError as error:
+                raise ConfigurationError(
+                    f"{path} cannot be renamed: {error.strerror}", "check the folder's permissions"
+                ) from None
+            return str(removed_path(path))
+        if step.action is Action.KEEP:
+            return step.name
         present = present_file(self._directory, desired.name)
-        self.environment = environment_of(desired, self._known_pool(), self._known_role(), present)
-        if step.action is not Action.KEEP:
-            return str(environments.save(self._directory, self.environment))
-        return step.name
+        wanted = environment_of(desired, self._known_pool(), self._known_role(), present)
+        return str(environments.save(self._directory, wanted))
 
     def _known_pool(self) -> str:
         if self._pool_id is None:
-            raise RuntimeError("the pool's step comes first in every plan")
+            raise RuntimeError("the pool's step comes first in every plan that makes something")
         return self._pool_id
 
     def _known_role(self) -> str:
         if self._role_arn is None:
-            desired = self._plan.desired
+            desired = self._desired
             self._role_arn = f"arn:{desired.partition}:iam::{desired.account}:role/{desired.role_name}"
         return self._role_arn
 
 
-def execute(aws: Aws, plan: Plan, directory: Path, on_event: Callable[[Event], None]) -> Environment:
-    """Carry `plan` out, in order, and return the environment that it leaves.
+def execute(aws: Aws, plan: Plan, directory: Path, on_event: Callable[[Event], None]) -> None:
+    """Carry `plan` out, in order.
 
     Raises:
         PartlyDoneError: a step failed after others had changed something; the message names what is left.
@@ -136,13 +172,10 @@ def execute(aws: Aws, plan: Plan, directory: Path, on_event: Callable[[Event], N
         except ChatopsError as error:
             if not changed:
                 raise
-            left = ", ".join(s.kind.value for s in plan.steps[index:] if s.action is not Action.KEEP)
+            left = ", ".join(f"{s.kind.value} {s.name}" for s in plan.steps[index:] if s.action is not Action.KEEP)
             raise PartlyDoneError(
                 f"{error.problem} (still to do: {left})", f"{error.remedy}; then run the same command again"
             ) from error
         if step.action is not Action.KEEP:
             changed += 1
             on_event(Event(Phase.DONE, step, name))
-    if executor.environment is None:
-        raise RuntimeError("the environment file's step comes last in every plan")
-    return executor.environment

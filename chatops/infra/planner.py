@@ -1,6 +1,10 @@
-"""From what is wanted and what is there to a plan: a tuple of frozen steps. Only read calls are made here."""
+"""From what is wanted and what is there to a plan: a tuple of frozen steps. Only read calls are made here.
 
-from collections.abc import Mapping
+`setup` carries out the very tuple that `plan` shows; `status` reads it as a report; `teardown` is the plan towards
+nothing, in reverse.
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -19,6 +23,7 @@ class Action(Enum):
 
     CREATE = "create"
     CHANGE = "change"
+    DELETE = "delete"
     KEEP = "keep"
 
 
@@ -30,6 +35,7 @@ class Step:
         name: the resource's name, or its id once it exists.
         reason: why, in a few words.
         before, after: documents to show as a difference, where there are any.
+        destructive: whether something is lost that the same plan could not make again.
     """
 
     action: Action
@@ -38,11 +44,12 @@ class Step:
     reason: str
     before: Mapping[str, Any] | None = None
     after: Mapping[str, Any] | None = None
+    destructive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every resource of an environment with what happens to it, in dependency order."""
+    """Every resource of an environment with what happens to it, in the order of execution."""
 
     desired: Desired
     pool_id: str | None
@@ -54,27 +61,59 @@ class Plan:
         return tuple(step for step in self.steps if step.action is not Action.KEEP)
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is there."""
+
+    pool: cognito.IdentityPool | None
+    role: iam.GuestRole | None
+    attached_role: str | None
+    inline: tuple[str, ...]
+    managed: tuple[str, ...]
+    policy: Mapping[str, Any] | None
+    file: Environment | None
+
+
 def make_plan(aws: Aws, desired: Desired, directory: Path) -> Plan:
     """Compare what is there with `desired`.
 
     Raises:
         ConfigurationError: something of that name exists but is not this environment's, or exists twice.
+        ChatopsError: AWS refused to tell.
     """
-    pool = _find_pool(aws, desired)
-    role = iam.find_role(aws, desired.role_name)
-    if role is not None and not _ours(role.tags, desired):
-        raise ConfigurationError(
-            f"A role {desired.role_name} exists but does not carry this environment's tags",
-            "rename or delete it, or choose another name for the environment",
-        )
-    steps = [_pool_step(desired, pool)]
-    steps.append(_role_step(desired, role, pool.pool_id if pool else None))
-    policy = iam.find_inline_policy(aws, desired.role_name, desired.policy_name) if role else None
-    steps.append(_policy_step(desired, policy))
-    attached = cognito.guest_role_of(aws, pool.pool_id) if pool else None
-    steps.append(_attachment_step(attached, role.arn if role else None, desired))
-    steps.append(_file_step(desired, pool.pool_id if pool else None, role.arn if role else None, directory))
-    return Plan(desired, pool.pool_id if pool else None, tuple(steps))
+    found = _look(aws, desired, directory)
+    role_name = found.role.name if found.role else None
+    steps = (
+        _pool_step(desired, found),
+        _role_step(desired, found),
+        _policy_step(desired, found),
+        *_foreign_policy_steps(desired, found, f"only {desired.policy_name} belongs to {role_name}"),
+        _attachment_step(desired, found),
+        _file_step(desired, found, directory),
+    )
+    return Plan(desired, found.pool.pool_id if found.pool else None, steps)
+
+
+def make_teardown(aws: Aws, desired: Desired, directory: Path) -> Plan:
+    """The plan towards nothing: what carries the environment's tags, in reverse order. Nothing else is touched.
+
+    Raises:
+        ConfigurationError: as for `make_plan`.
+    """
+    found = _look(aws, desired, directory)
+    steps: list[Step] = []
+    if found.role is not None:
+        if found.policy is not None:
+            steps.append(_delete(Kind.GUEST_POLICY, desired.policy_name, before=found.policy))
+        steps += _foreign_policy_steps(desired, found, "the role cannot go with it")
+        steps.append(_delete(Kind.GUEST_ROLE, found.role.name, before=found.role.trust))
+    if found.pool is not None:
+        reason = "with it go all its identities and their attachment to a role"
+        steps.append(Step(Action.DELETE, Kind.IDENTITY_POOL, found.pool.pool_id, reason, destructive=True))
+    if found.file is not None:
+        path = environments.path_of(directory, desired.name)
+        steps.append(Step(Action.DELETE, Kind.ENV_FILE, str(path), f"kept as {removed_path(path).name}"))
+    return Plan(desired, found.pool.pool_id if found.pool else None, tuple(steps))
 
 
 def environment_of(desired: Desired, pool_id: str, role_arn: str, present: Environment | None) -> Environment:
@@ -100,79 +139,174 @@ def present_file(directory: Path, name: str) -> Environment | None:
     return environments.load(directory, name)
 
 
+def removed_path(path: Path) -> Path:
+    """Where `teardown` leaves an environment's file."""
+    return path.with_suffix(".removed.json")
+
+
+def _delete(kind: Kind, name: str, before: Mapping[str, Any] | None = None) -> Step:
+    return Step(Action.DELETE, kind, name, "it carries this environment's tags", before=before, destructive=True)
+
+
+def _look(aws: Aws, desired: Desired, directory: Path) -> _Found:
+    file = present_file(directory, desired.name)
+    _check_account(desired, file)
+    pool = _find_pool(aws, desired, file)
+    role = iam.find_role(aws, desired.role_name)
+    if role is not None and not _ours(role.tags, desired):
+        raise ConfigurationError(
+            f"A role {desired.role_name} exists but does not carry this environment's tags",
+            "rename or delete it, or choose another name for the environment",
+        )
+    inline = tuple(iam.inline_policies(aws, desired.role_name)) if role else ()
+    has_policy = desired.policy_name in inline
+    return _Found(
+        pool=pool,
+        role=role,
+        attached_role=cognito.guest_role_of(aws, pool.pool_id) if pool else None,
+        inline=inline,
+        managed=tuple(iam.attached_policies(aws, desired.role_name)) if role else (),
+        policy=iam.find_inline_policy(aws, desired.role_name, desired.policy_name) if has_policy else None,
+        file=file,
+    )
+
+
+def _check_account(desired: Desired, file: Environment | None) -> None:
+    """An environment stays in the account and Region that it was made in."""
+    if file is None:
+        return
+    account = file.managed.get("account")
+    if account is not None and account != desired.account:
+        raise ConfigurationError(
+            f"{desired.name} was set up in account {account}, and these credentials belong to {desired.account}",
+            "use the credentials of that account (--profile), or another name for the environment",
+        )
+    if file.region != desired.region:
+        raise ConfigurationError(
+            f"{desired.name} is in {file.region}, not in {desired.region}",
+            f"leave --region out, or say --region {file.region}",
+        )
+
+
 def _ours(tags: Mapping[str, str], desired: Desired) -> bool:
     return tags.get(TAG_ENVIRONMENT) == desired.name and TAG_MANAGED in tags
 
 
-def _find_pool(aws: Aws, desired: Desired) -> cognito.IdentityPool | None:
-    found = []
-    for pool_id, name in cognito.list_pools(aws):
-        if name != desired.pool_name:
-            continue
+def _find_pool(aws: Aws, desired: Desired, file: Environment | None) -> cognito.IdentityPool | None:
+    """The environment's pool: by name and tag; or the one to adopt; or, renamed by somebody, by file and tag."""
+    named = [pool_id for pool_id, name in cognito.list_pools(aws) if name == desired.pool_name]
+    hints = [file.identity_pool_id] if file else []
+    found = {}
+    for pool_id in dict.fromkeys([*named, *hints]):
         try:
             pool = cognito.describe_pool(aws, pool_id)
         except NotFoundError:
             continue
         if _ours(pool.tags, desired):
-            found.append(pool)
+            found[pool_id] = pool
     if len(found) > 1:
         raise ConfigurationError(
-            f"{len(found)} identity pools carry the tags of {desired.name!r}: {', '.join(p.pool_id for p in found)}",
+            f"{len(found)} identity pools carry the tags of {desired.name!r}: {', '.join(sorted(found))}",
             "remove the tags from the one that is not this environment's",
         )
-    return found[0] if found else None
+    mine = next(iter(found.values()), None)
+    return _adopted(aws, desired, mine) if desired.adopt is not None else mine
 
 
-def _pool_step(desired: Desired, pool: cognito.IdentityPool | None) -> Step:
-    if pool is None:
-        return Step(Action.CREATE, Kind.IDENTITY_POOL, desired.pool_name, "guests get their identities from it")
-    if not pool.guests_allowed:
-        return Step(Action.CHANGE, Kind.IDENTITY_POOL, pool.pool_id, "it lets no guests in")
-    if pool.classic_flow:
-        return Step(Action.CHANGE, Kind.IDENTITY_POOL, pool.pool_id, "the classic flow is on, which nothing needs")
-    return Step(Action.KEEP, Kind.IDENTITY_POOL, pool.pool_id, "as wanted")
+def _adopted(aws: Aws, desired: Desired, mine: cognito.IdentityPool | None) -> cognito.IdentityPool:
+    """The pool to take over.
 
-
-def _role_step(desired: Desired, role: iam.GuestRole | None, pool_id: str | None) -> Step:
-    wanted = desired.trust_policy(pool_id or "the new pool")
-    if role is None:
-        return Step(
-            Action.CREATE, Kind.GUEST_ROLE, desired.role_name, "only guests of this pool may take it", after=wanted
+    Raises:
+        ConfigurationError: the environment has a pool already, or that pool is another environment's.
+    """
+    if mine is not None and mine.pool_id != desired.adopt:
+        raise ConfigurationError(
+            f"{desired.name} has the identity pool {mine.pool_id} already",
+            f"`chatops teardown --env {desired.name}` first, or adopt under another name",
         )
-    if role.trust != wanted:
+    pool = mine or cognito.describe_pool(aws, str(desired.adopt))
+    owner = pool.tags.get(TAG_ENVIRONMENT)
+    if owner not in {None, desired.name}:
+        raise ConfigurationError(
+            f"The identity pool {pool.pool_id} belongs to the environment {owner!r}", "adopt another one"
+        )
+    return pool
+
+
+def _pool_step(desired: Desired, found: _Found) -> Step:
+    pool = found.pool
+    if pool is None:
+        return Step(
+            Action.CREATE, Kind.IDENTITY_POOL, desired.pool_name, "guests get their identities from it",
+            after=desired.pool(),
+        )  # fmt: skip
+    before, after = pool.properties(), desired.pool(pool.tags)
+    if before == after:
+        return Step(Action.KEEP, Kind.IDENTITY_POOL, pool.pool_id, "as wanted")
+    return Step(
+        Action.CHANGE, Kind.IDENTITY_POOL, pool.pool_id, _pool_reason(desired, pool), before=before, after=after
+    )
+
+
+def _pool_reason(desired: Desired, pool: cognito.IdentityPool) -> str:
+    if not _ours(pool.tags, desired):
+        return "it is taken over"
+    if not pool.guests_allowed:
+        return "it lets no guests in"
+    if pool.classic_flow:
+        return "the classic flow is on, which nothing needs"
+    return "its properties differ"
+
+
+def _role_step(desired: Desired, found: _Found) -> Step:
+    wanted = desired.trust_policy(found.pool.pool_id if found.pool else "the new pool")
+    if found.role is None:
+        reason = "only guests of this pool may take it"
+        return Step(Action.CREATE, Kind.GUEST_ROLE, desired.role_name, reason, after=wanted)
+    if found.role.trust != wanted:
         reason = "its trust policy differs"
-        return Step(Action.CHANGE, Kind.GUEST_ROLE, role.name, reason, before=role.trust, after=wanted)
-    return Step(Action.KEEP, Kind.GUEST_ROLE, role.name, "as wanted")
+        return Step(Action.CHANGE, Kind.GUEST_ROLE, found.role.name, reason, before=found.role.trust, after=wanted)
+    return Step(Action.KEEP, Kind.GUEST_ROLE, found.role.name, "as wanted")
 
 
-def _policy_step(desired: Desired, present: Mapping[str, Any] | None) -> Step:
+def _policy_step(desired: Desired, found: _Found) -> Step:
     wanted = desired.guest_policy()
-    if present is None:
+    if found.policy is None:
         reason = f"a guest may connect as itself and speak and hear under {desired.prefix}"
+        if desired.policy is not None:
+            reason = "the operator's own document"
         return Step(Action.CREATE, Kind.GUEST_POLICY, desired.policy_name, reason, after=wanted)
-    if present != wanted:
+    if found.policy != wanted:
         reason = "the document differs"
-        return Step(Action.CHANGE, Kind.GUEST_POLICY, desired.policy_name, reason, before=present, after=wanted)
+        return Step(Action.CHANGE, Kind.GUEST_POLICY, desired.policy_name, reason, before=found.policy, after=wanted)
     return Step(Action.KEEP, Kind.GUEST_POLICY, desired.policy_name, "as wanted")
 
 
-def _attachment_step(attached: str | None, role_arn: str | None, desired: Desired) -> Step:
-    if attached is None:
+def _foreign_policy_steps(desired: Desired, found: _Found, reason: str) -> Iterator[Step]:
+    """Whatever else the role grants would be granted to every stranger."""
+    for name in (*found.inline, *found.managed):
+        if name != desired.policy_name:
+            yield Step(Action.DELETE, Kind.GUEST_POLICY, name, reason, destructive=name in found.inline)
+
+
+def _attachment_step(desired: Desired, found: _Found) -> Step:
+    role_arn = found.role.arn if found.role else None
+    if found.attached_role is None:
         return Step(Action.CREATE, Kind.POOL_ROLE, desired.role_name, "the pool gives its guests this role")
-    if attached != role_arn:
-        return Step(Action.CHANGE, Kind.POOL_ROLE, desired.role_name, f"the pool gives its guests {attached}")
+    if found.attached_role != role_arn:
+        reason = f"the pool gives its guests {found.attached_role}"
+        return Step(Action.CHANGE, Kind.POOL_ROLE, desired.role_name, reason)
     return Step(Action.KEEP, Kind.POOL_ROLE, desired.role_name, "as wanted")
 
 
-def _file_step(desired: Desired, pool_id: str | None, role_arn: str | None, directory: Path) -> Step:
+def _file_step(desired: Desired, found: _Found, directory: Path) -> Step:
     path = str(environments.path_of(directory, desired.name))
-    present = present_file(directory, desired.name)
-    if present is None:
+    if found.file is None:
         return Step(Action.CREATE, Kind.ENV_FILE, path, "commands read it")
-    if pool_id is None or role_arn is None:
+    if found.pool is None or found.role is None:
         return Step(Action.CHANGE, Kind.ENV_FILE, path, "it names what is made anew")
-    wanted = environment_of(desired, pool_id, role_arn, present)
-    if wanted != present:
+    wanted = environment_of(desired, found.pool.pool_id, found.role.arn, found.file)
+    if wanted != found.file:
         reason = "it differs from what is there"
-        return Step(Action.CHANGE, Kind.ENV_FILE, path, reason, before=present.document(), after=wanted.document())
+        return Step(Action.CHANGE, Kind.ENV_FILE, path, reason, before=found.file.document(), after=wanted.document())
     return Step(Action.KEEP, Kind.ENV_FILE, path, "as wanted")

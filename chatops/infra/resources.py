@@ -35,6 +35,8 @@ class Desired:
         gateway: the account's gateway name, looked up.
         title, rooms: None keeps what the environment file says.
         endpoints: URL overrides to record, because these calls were made through them.
+        policy: the operator's own guest policy document, in place of the least-privilege one.
+        adopt: the id of a pool made by hand that this environment takes over.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Desired:
     title: str | None = None
     rooms: tuple[str, ...] | None = None
     endpoints: Mapping[str, str] | None = None
+    policy: Mapping[str, Any] | None = None
+    adopt: str | None = None
 
     @property
     def pool_name(self) -> str:
@@ -73,8 +77,19 @@ class Desired:
             return "aws-cn"
         return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
 
-    def guest_policy(self) -> dict[str, Any]:
+    def pool(self, present_tags: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """The identity pool's properties, named as Cognito names them; tags of others are kept."""
+        return {
+            "IdentityPoolName": self.pool_name,
+            "AllowUnauthenticatedIdentities": True,
+            "AllowClassicFlow": False,
+            "IdentityPoolTags": {**(present_tags or {}), **self.tags},
+        }
+
+    def guest_policy(self) -> Mapping[str, Any]:
         """The guest policy document."""
+        if self.policy is not None:
+            return self.policy
         return guest_policy(region=self.region, account=self.account, prefix=self.prefix, partition=self.partition)
 
     def trust_policy(self, pool_id: str) -> dict[str, Any]:

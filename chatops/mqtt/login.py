@@ -14,7 +14,7 @@ from pathlib import Path
 from chatops.environment import Environment
 from chatops.errors import NotFoundError
 from chatops.mqtt.endpoint import GatewayAddress, gateway_address
-from chatops.mqtt.guests import Guests, cognito_endpoint
+from chatops.mqtt.guests import GuestCredentials, Guests, cognito_endpoint
 from chatops.mqtt.signing import Keys
 from chatops.runtime import write_private
 
@@ -34,6 +34,11 @@ class Login:
     keys: Keys
     client_id: str
     identity: str
+
+    @property
+    def expires_at(self) -> float | None:
+        """When the keys expire, in seconds since the epoch; None when nobody can know."""
+        return getattr(self.keys, "expires_at", None)
 
 
 def address_of(environment: Environment) -> GatewayAddress:
@@ -65,18 +70,8 @@ async def log_in(environment: Environment, variables: Mapping[str, str], directo
     Raises:
         ChatopsError: as `Guests` says.
     """
-    pool_id = environment.identity_pool_id
-    known = _read(directory)
-    async with Guests(cognito_url(environment, variables), pool_id) as guests:
-        identity_id = known.get(pool_id)
-        credentials = None
-        if identity_id is not None:
-            with contextlib.suppress(NotFoundError):
-                credentials = await guests.credentials(identity_id)
-        if credentials is None:
-            identity_id = await guests.new_identity()
-            credentials = await guests.credentials(identity_id)
-            _remember(directory, known, pool_id, identity_id)
+    async with Guests(cognito_url(environment, variables), environment.identity_pool_id) as guests:
+        credentials = await guest_credentials(guests, environment.identity_pool_id, directory)
     return Login(
         address=address_of(environment),
         region=environment.region,
@@ -84,6 +79,17 @@ async def log_in(environment: Environment, variables: Mapping[str, str], directo
         client_id=f"{credentials.identity_id}-{secrets.token_hex(4)}",
         identity=credentials.identity_id,
     )
+
+
+async def guest_credentials(guests: Guests, pool_id: str, directory: Path) -> GuestCredentials:
+    """Credentials of this user's identity of a pool; a new identity is remembered before it is used."""
+    known = _read(directory)
+    if (identity_id := known.get(pool_id)) is not None:
+        with contextlib.suppress(NotFoundError):
+            return await guests.credentials(identity_id)
+    identity_id = await guests.new_identity()
+    _remember(directory, known, pool_id, identity_id)
+    return await guests.credentials(identity_id)
 
 
 def _path(directory: Path) -> Path:

@@ -8,7 +8,21 @@ from typing import Any
 from chatops.infra.planner import Action, Plan, Step
 from chatops.render.output import Output
 
-_SIGNS = {Action.CREATE: ("+", "32"), Action.CHANGE: ("~", "33"), Action.KEEP: ("=", "2")}
+_SIGNS = {
+    Action.CREATE: ("+", "32"),
+    Action.CHANGE: ("~", "33"),
+    Action.DELETE: ("-", "31"),
+    Action.KEEP: ("=", "2"),
+}
+_STATES = {
+    Action.CREATE: ("missing", "1;31"),
+    Action.CHANGE: ("drifted", "1;33"),
+    Action.DELETE: ("foreign", "1;31"),
+    Action.KEEP: ("there", "32"),
+}
+
+
+_COUNTED = 600  # identities are counted up to here
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -18,7 +32,15 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "account": plan.desired.account,
         "region": plan.desired.region,
         "steps": [
-            {"action": step.action.value, "resource": step.kind.value, "name": step.name, "reason": step.reason}
+            {
+                "action": step.action.value,
+                "resource": step.kind.value,
+                "name": step.name,
+                "reason": step.reason,
+                "destructive": step.destructive,
+                "before": step.before,
+                "after": step.after,
+            }
             for step in plan.steps
         ],
     }
@@ -34,13 +56,50 @@ def plan_lines(out: Output, plan: Plan) -> Iterator[str]:
         yield from _difference(step)
 
 
+def status_document(plan: Plan, identities: int | None) -> dict[str, Any]:
+    """What exists as JSON: each resource's state is there, drifted, missing or foreign."""
+    return {
+        "environment": plan.desired.name,
+        "account": plan.desired.account,
+        "region": plan.desired.region,
+        "healthy": not plan.changes,
+        "identities": identities,
+        "resources": [
+            {
+                "resource": step.kind.value,
+                "name": step.name,
+                "state": _STATES[step.action][0],
+                "reason": None if step.action is Action.KEEP else step.reason,
+                "before": step.before,
+                "after": step.after,
+            }
+            for step in plan.steps
+        ],
+    }
+
+
+def status_lines(out: Output, plan: Plan, identities: int | None) -> Iterator[str]:
+    """What exists as lines: a line a resource, and how documents drifted."""
+    desired = plan.desired
+    yield f"{desired.name}: account {desired.account}, Region {desired.region}, gateway {desired.gateway}"
+    for step in plan.steps:
+        state, style = _STATES[step.action]
+        why = "" if step.action is Action.KEEP else f": {step.reason}"
+        yield f"  {out.styled(f'{state:<8}', style)} {step.kind.value:<16} {step.name}{why}"
+        if step.before is not None:
+            yield from _difference(step)
+    if identities is not None:
+        yield f"  identities so far: {identities:,}{' or more' if identities >= _COUNTED else ''}"
+
+
 def _difference(step: Step) -> Iterator[str]:
     if step.action is Action.KEEP or step.after is None:
         return
-    if step.before is None:
+    if step.before is None and step.action is Action.CREATE:
         yield from (f"        {line}" for line in _text(step.after))
         return
-    for line in difflib.unified_diff(_text(step.before), _text(step.after), lineterm="", n=1):
+    before = _text(step.before) if step.before is not None else []
+    for line in difflib.unified_diff(before, _text(step.after), lineterm="", n=1):
         if not line.startswith(("---", "+++", "@@")):
             yield f"      {line}"
 

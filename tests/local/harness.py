@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from chatops import environment as environments
 from chatops.aws.iot import account_of, describe_endpoint
 from chatops.aws.session import AccessKeys, Aws, AwsTarget
 from chatops.environment import Environment
@@ -60,7 +61,8 @@ class RunningStack:
             gateway=describe_endpoint(aws),
             endpoints={"aws": self.aws_url, "gateway": self.gateway_url},
         )
-        return execute(aws, make_plan(aws, desired, directory), directory, lambda _event: None)
+        execute(aws, make_plan(aws, desired, directory), directory, lambda _event: None)
+        return environments.load(directory, name)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,13 +136,13 @@ def test_a_role_of_somebody_else_is_not_touched(stack: RunningStack, tmp_path: P
 def test_two_pools_with_the_same_tags_are_refused(stack: RunningStack, tmp_path: Path) -> None:
     wanted = desired(stack, "twice")
     for _ in range(2):
-        cognito.create_pool(stack.aws(), wanted.pool_name, wanted.tags)
+        cognito.create_pool(stack.aws(), wanted.pool())
     with pytest.raises(ConfigurationError, match="2 identity pools"):
         plan(stack, tmp_path, "twice")
 
 
 def test_a_pool_of_the_same_name_without_tags_is_left_alone(stack: RunningStack, tmp_path: Path) -> None:
-    other = cognito.create_pool(stack.aws(), "chatops-named", {})
+    other = cognito.create_pool(stack.aws(), {**desired(stack, "named").pool(), "IdentityPoolTags": {}})
     carry_out(stack, tmp_path, "named")
     assert environment.load(tmp_path, "named").identity_pool_id != other.pool_id
 
@@ -152,10 +154,10 @@ class FailingAws(Aws):
         super().__init__(stack.aws()._target)
         self._failing = operation
 
-    def call(self, service: str, operation: str, **request: object) -> dict[str, object]:
+    def _call(self, service: str, operation: str, request: Mapping[str, Any], attempts: int) -> dict[str, Any]:
         if operation == self._failing:
             raise AwsError("it failed", "try again")
-        return super().call(service, operation, **request)
+        return super()._call(service, operation, request, attempts)
 
 
 @pytest.mark.parametrize("operation", ["create_role", "put_role_policy", "set_identity_pool_roles"])
@@ -181,9 +183,9 @@ def test_planning_writes_nothing(stack: RunningStack, tmp_path: Path) -> None:
     calls: list[str] = []
 
     class Recording(Aws):
-        def call(self, service: str, operation: str, **request: object) -> dict[str, object]:
+        def _call(self, service: str, operation: str, request: Mapping[str, Any], attempts: int) -> dict[str, Any]:
             calls.append(operation)
-            return super().call(service, operation, **request)
+            return super()._call(service, operation, request, attempts)
 
     make_plan(Recording(stack.aws()._target), desired(stack, "read-only"), tmp_path)
     assert calls

@@ -1,0 +1,106 @@
+"""A proxy between boto3 and the stack: records each action, refuses, throttles, or loses the answer to one."""
+
+import asyncio
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs
+
+from aiohttp import ClientSession, web
+
+_OPERATIONS = {
+    ("GET", "/endpoint"): "iot:DescribeEndpoint",
+}
+
+
+@dataclass
+class Proxy:
+    """What the proxy does; changed by tests while it runs."""
+
+    upstream: str
+    url: str = ""
+    actions: list[str] = field(default_factory=list)
+    deny: str | None = None
+    lose: str | None = None
+    throttle: dict[str, int] = field(default_factory=dict)
+
+    def count(self, action: str) -> int:
+        return self.actions.count(action)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        body = await request.read()
+        action = _action(request, body)
+        self.actions.append(action)
+        json_form = "X-Amz-Target" in request.headers or action.startswith("iot:")
+        if action == self.deny:
+            return _error(
+                json_form, "AccessDeniedException" if json_form else "AccessDenied", 400 if json_form else 403
+            )
+        if self.throttle.get(action, 0) > 0:
+            self.throttle[action] -= 1
+            return _error(json_form, "ThrottlingException" if json_form else "Throttling", 400)
+        async with (
+            ClientSession(auto_decompress=False) as session,
+            session.request(
+                request.method,
+                self.upstream + request.raw_path,
+                data=body,
+                headers=[(name, value) for name, value in request.headers.items() if name.lower() != "content-length"],
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+            ) as answer,
+        ):
+            raw = await answer.read()
+            headers = {name: answer.headers[name] for name in ("Content-Type",) if name in answer.headers}
+        if action == self.lose:
+            # The stack did what was asked; the caller never learns.
+            if request.transport is not None:
+                request.transport.close()
+            raise asyncio.CancelledError
+        return web.Response(status=answer.status, body=raw, headers=headers)
+
+
+def _action(request: web.BaseRequest, body: bytes) -> str:
+    target = request.headers.get("X-Amz-Target")
+    if target is not None:
+        return f"cognito-identity:{target.rpartition('.')[2]}"
+    if (request.method, request.path) in _OPERATIONS:
+        return _OPERATIONS[request.method, request.path]
+    if request.path.startswith("/topics/"):
+        return "iot:Publish"
+    name = parse_qs(body.decode("utf-8", "replace")).get("Action", ["?"])[0]
+    return f"{'sts' if name == 'GetCallerIdentity' else 'iam'}:{name}"
+
+
+def _error(json_form: bool, code: str, status: int) -> web.Response:  # noqa: FBT001
+    if json_form:
+        return web.json_response({"__type": code, "message": "no"}, status=status, headers={"x-amzn-errortype": code})
+    text = (
+        '<ErrorResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">'
+        f"<Error><Type>Sender</Type><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"
+    )
+    return web.Response(status=status, text=text, content_type="text/xml")
+
+
+@contextmanager
+def running_proxy(upstream: str) -> Generator[Proxy]:
+    proxy = Proxy(upstream)
+    loop = asyncio.new_event_loop()
+
+    async def start() -> web.ServerRunner:
+        runner = web.ServerRunner(web.Server(proxy.handle))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        proxy.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        return runner
+
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    runner = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    try:
+        yield proxy
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
