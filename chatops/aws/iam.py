@@ -1,7 +1,7 @@
 """The guest role: the verbs that the lifecycle needs."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,16 @@ def create_role(aws: Aws, name: str, trust: Mapping[str, Any], description: str,
         Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
     )
     return str(answer["Role"]["Arn"])
+
+
+def tag_role(aws: Aws, name: str, tags: Mapping[str, str]) -> None:
+    """Add tags to a role, or change them."""
+    aws.call("iam", "tag_role", RoleName=name, Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
+
+
+def untag_role(aws: Aws, name: str, keys: Sequence[str]) -> None:
+    """Take tags from a role."""
+    aws.call("iam", "untag_role", RoleName=name, TagKeys=list(keys))
 
 
 def set_trust(aws: Aws, name: str, trust: Mapping[str, Any]) -> None:

@@ -91,6 +91,7 @@ def desired_environment(
     rooms: tuple[str, ...] | None = None,
     policy: Mapping[str, Any] | None = None,
     adopt: str | None = None,
+    least_privilege: bool = False,
     look_up_gateway: bool = True,
 ) -> Desired:
     """What is wanted; what is not given is kept from the environment's file.
@@ -110,6 +111,7 @@ def desired_environment(
         endpoints=account.endpoints or None,
         policy=policy,
         adopt=adopt,
+        least_privilege=least_privilege,
     )
 
 

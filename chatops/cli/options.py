@@ -26,6 +26,9 @@ PolicyOption = Annotated[
     Path | None,
     typer.Option("--policy", metavar="FILE", help="Your own guest policy, in place of the least-privilege one."),
 ]
+LeastPrivilegeOption = Annotated[
+    bool, typer.Option("--least-privilege", help="Back from your own guest policy to the least-privilege one.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but data and errors.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")]
@@ -42,3 +45,13 @@ def ask(out: "Output", question: str) -> None:
         raise UsageError(f"{question} Nobody is there to be asked", "say --yes to go ahead")
     if not typer.confirm(question, err=True):
         raise typer.Abort
+
+
+def check_policy_choice(policy: Path | None, *, least_privilege: bool) -> None:
+    """Make sure that not both policies are asked for.
+
+    Raises:
+        UsageError: they are.
+    """
+    if policy is not None and least_privilege:
+        raise UsageError("--policy and --least-privilege exclude each other", "give one of them")

@@ -18,6 +18,7 @@ def plan(
     profile: options.ProfileOption = None,
     prefix: options.PrefixOption = None,
     policy: options.PolicyOption = None,
+    least_privilege: options.LeastPrivilegeOption = False,
     export: Annotated[
         str | None,
         typer.Option("--export", metavar="FORMAT", help="Print the resources as cloudformation or terraform instead."),
@@ -41,6 +42,7 @@ def plan(
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
     if export is not None and export not in _FORMATS:
         raise UsageError(f"There is no export to {export!r}", f"choose {' or '.join(_FORMATS)}")
+    options.check_policy_choice(policy, least_privilege=least_privilege)
     from chatops.chat.rooms import check_prefix
     from chatops.cli.lifecycle import desired_environment, open_account
     from chatops.infra import export as exports
@@ -52,7 +54,9 @@ def plan(
     document = read_policy(policy) if policy is not None else None
     selection = select(out, env, env_dir)
     account = open_account(out, selection, region, profile)
-    desired = desired_environment(account, selection.name, prefix=checked_prefix, policy=document)
+    desired = desired_environment(
+        account, selection.name, prefix=checked_prefix, policy=document, least_privilege=least_privilege
+    )
     if export is not None:
         out.document(exports.cloudformation(desired) if export == "cloudformation" else exports.terraform(desired))
         return

@@ -23,6 +23,7 @@ def setup(
         str | None, typer.Option("--rooms", metavar="A,B", help="The rooms that the page offers, comma-separated.")
     ] = None,
     policy: options.PolicyOption = None,
+    least_privilege: options.LeastPrivilegeOption = False,
     adopt: Annotated[
         str | None, typer.Option("--adopt", metavar="POOL_ID", help="Take over an identity pool made by hand.")
     ] = None,
@@ -43,14 +44,14 @@ def setup(
       chatops setup --env old --adopt eu-west-1:7b0cb1f2-1111-4222-8333-444455556666
     """
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
+    options.check_policy_choice(policy, least_privilege=least_privilege)
     checked_prefix = check_prefix(prefix) if prefix is not None else None
     wanted_rooms = _rooms(rooms, checked_prefix or DEFAULT_PREFIX)
     from chatops.cli.lifecycle import desired_environment, open_account
     from chatops.infra.executor import Event, Phase, execute
-    from chatops.infra.expectations import warnings_for
     from chatops.infra.planner import make_plan
     from chatops.infra.policy_file import read_policy
-    from chatops.render.plan import plan_document, plan_lines
+    from chatops.render.plan import plan_document, plan_lines, warning_lines
 
     document = read_policy(policy) if policy is not None else None
     selection = select(out, env, env_dir)
@@ -63,12 +64,10 @@ def setup(
         rooms=wanted_rooms,
         policy=document,
         adopt=adopt,
+        least_privilege=least_privilege,
     )
-    if document is not None:
-        for warning in warnings_for(document, region=desired.region, account=desired.account, prefix=desired.prefix):
-            out.note(out.note_style(f"warning: with this policy {warning}", "33"))
     plan = make_plan(account.aws, desired, account.directory)
-    for line in plan_lines(out, plan):
+    for line in (*warning_lines(out, desired), *plan_lines(out, plan)):
         out.note(line)
     if plan.changes and not yes and not selection.is_local:
         options.ask(out, f"Make or change {len(plan.changes)} resources?")

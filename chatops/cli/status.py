@@ -31,12 +31,14 @@ def status(
     from chatops.aws.cognito import count_identities
     from chatops.cli.lifecycle import desired_environment, open_account
     from chatops.errors import ChatopsError
-    from chatops.infra.planner import make_plan
+    from chatops.infra.planner import make_plan, present_file
     from chatops.render.plan import status_document, status_lines
 
     account = open_account(out, selection, region, profile)
     desired = desired_environment(account, selection.name)
     made = make_plan(account.aws, desired, account.directory)
+    file = present_file(account.directory, selection.name)
+    page = file.site.get("url") if file else None
     identities: int | None = None
     if made.pool_id is not None:
         try:
@@ -44,8 +46,8 @@ def status(
         except ChatopsError as error:
             out.note(f"identities cannot be counted: {error.problem}")
     if out.json_mode:
-        out.document(status_document(made, identities))
+        out.document({**status_document(made, identities), "page": page})
     else:
-        out.lines(status_lines(out, made, identities))
+        out.lines([*status_lines(out, made, identities), f"  page: {page or 'none is published'}"])
     if made.changes:
         raise typer.Exit(int(ExitCode.DIFFERENCES))

@@ -12,7 +12,7 @@ from chatops.aws import cognito, iam
 from chatops.aws.session import Aws
 from chatops.errors import AlreadyExistsError, ChatopsError, ConfigurationError, NotFoundError, PartlyDoneError
 from chatops.infra.planner import Action, Plan, Step, environment_of, present_file, removed_path
-from chatops.infra.resources import TAG_ENVIRONMENT, Kind
+from chatops.infra.resources import TAG_ENVIRONMENT, TAG_POLICY, Kind
 
 GUEST_ROLE_DESCRIPTION = "What anonymous guests of a chatops chat may do"
 
@@ -109,6 +109,7 @@ class _Executor:
         match step.action:
             case Action.CREATE | Action.CHANGE:
                 iam.put_inline_policy(self._aws, role, step.name, self._desired.guest_policy())
+                self._mark_policy(role)
             case Action.DELETE:
                 with suppress(NotFoundError):
                     if step.name.startswith("arn:"):
@@ -120,6 +121,15 @@ class _Executor:
             case _:
                 assert_never(step.action)
         return step.name
+
+    def _mark_policy(self, role: str) -> None:
+        """Remember on the role whether its policy is the operator's own, so that later plans keep it."""
+        tag = self._desired.policy_tag
+        present = iam.find_role(self._aws, role)
+        if tag is not None:
+            iam.tag_role(self._aws, role, {TAG_POLICY: tag})
+        elif present is not None and TAG_POLICY in present.tags:
+            iam.untag_role(self._aws, role, [TAG_POLICY])
 
     def _attachment(self, step: Step) -> str:
         if step.action is not Action.KEEP:

@@ -35,6 +35,7 @@ _RESOURCES: Mapping[str, str] = {
     "iam:PassRole": _ROLE,
     "iam:PutRolePolicy": _ROLE,
     "iam:TagRole": _ROLE,
+    "iam:UntagRole": _ROLE,
     "iam:UpdateAssumeRolePolicy": _ROLE,
     "iot:DescribeEndpoint": _ANYTHING,
     "iot:Publish": _TOPIC,
@@ -65,6 +66,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "iam:PassRole",
         "iam:PutRolePolicy",
         "iam:TagRole",
+        "iam:UntagRole",
         "iam:UpdateAssumeRolePolicy",
     ),
     "plan": (*_READ, "iot:DescribeEndpoint"),
@@ -84,8 +86,8 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 }
 """What each command calls. `tail` is a guest; `doctor` and `loadtest` also run, and say so, without theirs."""
 
-IMPLIED = frozenset({"cognito-identity:TagResource", "iam:PassRole", "iam:TagRole"})
-"""Needed by a call of another name: tags given at creation, and handing the role to the pool."""
+IMPLIED = frozenset({"cognito-identity:TagResource", "iam:PassRole"})
+"""Needed by a call of another name: tags given at creation and handing the role to the pool."""
 
 ALWAYS_ALLOWED = frozenset({"sts:GetCallerIdentity"})
 """AWS refuses this call to nobody, whatever policies say."""

@@ -15,7 +15,7 @@ from chatops.aws import cognito, iam
 from chatops.aws.session import Aws
 from chatops.environment import Environment
 from chatops.errors import ConfigurationError, NotFoundError
-from chatops.infra.resources import TAG_ENVIRONMENT, TAG_MANAGED, Desired, Kind
+from chatops.infra.resources import TAG_ENVIRONMENT, TAG_MANAGED, TAG_POLICY, Desired, Kind, fingerprint
 
 
 class Action(Enum):
@@ -270,13 +270,18 @@ def _role_step(desired: Desired, found: _Found) -> Step:
 
 
 def _policy_step(desired: Desired, found: _Found) -> Step:
-    wanted = desired.guest_policy()
+    wanted, tag = desired.guest_policy(), found.role.tags.get(TAG_POLICY) if found.role else None
     if found.policy is None:
         reason = f"a guest may connect as itself and speak and hear under {desired.prefix}"
         if desired.policy is not None:
             reason = "the operator's own document"
         return Step(Action.CREATE, Kind.GUEST_POLICY, desired.policy_name, reason, after=wanted)
-    if found.policy != wanted:
+    if desired.policy is None and tag is not None and not desired.least_privilege:
+        if fingerprint(found.policy) == tag:
+            return Step(Action.KEEP, Kind.GUEST_POLICY, desired.policy_name, "the operator's own document")
+        reason = "it is not the operator's own document any more: back to least privilege, or give --policy again"
+        return Step(Action.CHANGE, Kind.GUEST_POLICY, desired.policy_name, reason, before=found.policy, after=wanted)
+    if found.policy != wanted or tag != desired.policy_tag:
         reason = "the document differs"
         return Step(Action.CHANGE, Kind.GUEST_POLICY, desired.policy_name, reason, before=found.policy, after=wanted)
     return Step(Action.KEEP, Kind.GUEST_POLICY, desired.policy_name, "as wanted")

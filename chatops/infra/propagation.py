@@ -15,14 +15,13 @@ LONGEST_WAIT_S = 90.0
 
 _FIRST_DELAY_S = 0.5
 _LONGEST_DELAY_S = 5.0
-_TELL_AFTER_S = 1.0
 
 
 async def wait_for_guests(cognito_url: str, pool_id: str, runtime: Path, waiting: Callable[[float, str], None]) -> None:
     """Ask for a guest's credentials until they are given; uses the identity that this user's other commands use.
 
     Args:
-        waiting: told how long it has been, and why, from the second on.
+        waiting: told, at each refusal, how long it has been and why.
 
     Raises:
         AwsError: they were still refused after 90 seconds.
@@ -40,8 +39,7 @@ async def wait_for_guests(cognito_url: str, pool_id: str, runtime: Path, waiting
             elapsed = time.monotonic() - begun
             if isinstance(error, ThrottledError) or elapsed > LONGEST_WAIT_S:
                 raise
-            if elapsed > _TELL_AFTER_S:
-                waiting(elapsed, error.problem)
+            waiting(elapsed, error.problem)
         else:
             return
         await asyncio.sleep(random.uniform(delay / 2, delay))  # noqa: S311  (jitter, not a secret)

@@ -4,6 +4,8 @@ Names are deterministic and everything that can carry tags does, so that what ex
 by a local state file.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -14,6 +16,8 @@ from chatops.chat.rooms import DEFAULT_PREFIX
 
 TAG_ENVIRONMENT = "chatops:environment"
 TAG_MANAGED = "chatops:managed"
+TAG_POLICY = "chatops:policy"
+"""On the guest role when its policy is the operator's own: the document's fingerprint."""
 
 
 class Kind(Enum):
@@ -26,6 +30,12 @@ class Kind(Enum):
     ENV_FILE = "environment file"
 
 
+def fingerprint(document: Mapping[str, Any]) -> str:
+    """A short text that is equal for equal documents, fit for a tag's value."""
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return f"own-{hashlib.sha256(canonical.encode()).hexdigest()[:32]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Desired:
     """An environment as wanted.
@@ -36,6 +46,7 @@ class Desired:
         title, rooms: None keeps what the environment file says.
         endpoints: URL overrides to record, because these calls were made through them.
         policy: the operator's own guest policy document, in place of the least-privilege one.
+        least_privilege: go back to the least-privilege policy, where the operator's own is in force.
         adopt: the id of a pool made by hand that this environment takes over.
     """
 
@@ -49,6 +60,7 @@ class Desired:
     endpoints: Mapping[str, str] | None = None
     policy: Mapping[str, Any] | None = None
     adopt: str | None = None
+    least_privilege: bool = False
 
     @property
     def pool_name(self) -> str:
@@ -91,6 +103,11 @@ class Desired:
         if self.policy is not None:
             return self.policy
         return guest_policy(region=self.region, account=self.account, prefix=self.prefix, partition=self.partition)
+
+    @property
+    def policy_tag(self) -> str | None:
+        """What `TAG_POLICY` should say; None for the least-privilege policy, which has no such tag."""
+        return fingerprint(self.policy) if self.policy is not None else None
 
     def trust_policy(self, pool_id: str) -> dict[str, Any]:
         """The guest role's trust policy, once the pool is known."""

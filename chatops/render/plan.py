@@ -5,7 +5,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from chatops.infra.expectations import warnings_for
 from chatops.infra.planner import Action, Plan, Step
+from chatops.infra.resources import Desired
 from chatops.render.output import Output
 
 _SIGNS = {
@@ -54,6 +56,15 @@ def plan_lines(out: Output, plan: Plan) -> Iterator[str]:
         sign, style = _SIGNS[step.action]
         yield out.note_style(f"  {sign} {step.action.value:<6} {step.kind.value:<16} {step.name}: {step.reason}", style)
         yield from _difference(step)
+
+
+def warning_lines(out: Output, desired: Desired) -> Iterator[str]:
+    """How the operator's own policy, where there is one, is broader or narrower than a chat needs."""
+    if desired.policy is None:
+        return
+    warnings = warnings_for(desired.policy, region=desired.region, account=desired.account, prefix=desired.prefix)
+    for warning in warnings:
+        yield out.note_style(f"warning: with this policy {warning}", "33")
 
 
 def status_document(plan: Plan, identities: int | None) -> dict[str, Any]:

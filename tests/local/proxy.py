@@ -24,6 +24,7 @@ class Proxy:
     deny: str | None = None
     lose: str | None = None
     throttle: dict[str, int] = field(default_factory=dict)
+    refuse: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def count(self, action: str) -> int:
         return self.actions.count(action)
@@ -37,6 +38,10 @@ class Proxy:
             return _error(
                 json_form, "AccessDeniedException" if json_form else "AccessDenied", 400 if json_form else 403
             )
+        times, code = self.refuse.get(action, (0, ""))
+        if times:
+            self.refuse[action] = (times - 1, code)
+            return _error(json_form, code, 400)
         if self.throttle.get(action, 0) > 0:
             self.throttle[action] -= 1
             return _error(json_form, "ThrottlingException" if json_form else "Throttling", 400)

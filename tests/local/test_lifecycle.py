@@ -68,6 +68,7 @@ def shell(stack: RunningStack, proxy: Proxy, capsys: Capture, tmp_path: Path, mo
     proxy.actions.clear()
     proxy.deny = proxy.lose = None
     proxy.throttle.clear()
+    proxy.refuse.clear()
     return Shell(capsys, proxy, tmp_path)
 
 
@@ -186,23 +187,21 @@ def test_a_pool_made_by_hand_is_adopted(shell: Shell, stack: RunningStack) -> No
     assert_two_line_error(shell("setup", "--env", "none", "--adopt", nobodys, "--yes"), 5, nobodys)
 
 
-@pytest.mark.parametrize(
-    "action",
-    sorted(
-        operator_actions(["setup"])
-        - IMPLIED
-        - {
-            "iam:DeleteRolePolicy",
-            "iam:DetachRolePolicy",
-            "iam:UpdateAssumeRolePolicy",
-            "iam:GetRolePolicy",
-            "cognito-identity:UpdateIdentityPool",
-            "cognito-identity:DescribeIdentityPool",
-            "iam:ListRolePolicies",
-            "iam:ListAttachedRolePolicies",
-        }
-    ),
-)
+NOT_CALLED_WHEN_FRESH = {
+    "cognito-identity:DescribeIdentityPool",
+    "cognito-identity:UpdateIdentityPool",
+    "iam:DeleteRolePolicy",
+    "iam:DetachRolePolicy",
+    "iam:GetRolePolicy",
+    "iam:ListAttachedRolePolicies",
+    "iam:ListRolePolicies",
+    "iam:TagRole",
+    "iam:UntagRole",
+    "iam:UpdateAssumeRolePolicy",
+}
+
+
+@pytest.mark.parametrize("action", sorted(operator_actions(["setup"]) - IMPLIED - NOT_CALLED_WHEN_FRESH))
 def test_access_denied_on_each_call_of_a_fresh_setup_names_the_action(shell: Shell, action: str) -> None:
     shell.proxy.deny = action
     name = action.partition(":")[2].lower()
@@ -360,6 +359,9 @@ def test_an_operators_own_policy_is_used_and_its_breadth_is_said(shell: Shell, s
     found = shell.environment("own")
     assert iam.find_inline_policy(stack.aws(), found.managed["role"], found.managed["policy"]) == broad
     assert shell("plan", "--env", "own", "--policy", "policy.json").code == 0
+    assert shell("plan", "--env", "own").code == 0
+    assert shell("setup", "--env", "own").code == 0
+    assert iam.find_inline_policy(stack.aws(), found.managed["role"], found.managed["policy"]) == broad
     doctor = shell.document("doctor", "--env", "own")
     wrong = {f["check"] for f in doctor["findings"] if f["state"] == "wrong"}  # type: ignore[attr-defined]
     assert "connect as another" in wrong
@@ -368,6 +370,36 @@ def test_an_operators_own_policy_is_used_and_its_breadth_is_said(shell: Shell, s
     offline = shell("doctor", "--env", "own", "--offline", "--policy", "policy.json")
     assert offline.code == 8
     assert "wrong   connect as another" in offline.stdout
+    both = ["--policy", "policy.json", "--least-privilege"]
+    assert_two_line_error(shell("setup", "--env", "own", *both), 2, "exclude")
+    assert shell("plan", "--env", "own", "--least-privilege").code == 8
+    assert shell("setup", "--env", "own", "--least-privilege", "--yes").code == 0
+    assert shell("plan", "--env", "own").code == 0
+    assert shell("doctor", "--env", "own").code == 0
+
+
+def test_an_operators_own_policy_that_somebody_changed_is_drift(shell: Shell, stack: RunningStack) -> None:
+    own = guest_policy(region="us-east-1", account="123456789012", prefix="/chat/games/")
+    (shell.folder / "policy.json").write_text(json.dumps(own))
+    assert shell("setup", "--env", "changed", "--policy", "policy.json", "--yes").code == 0
+    found = shell.environment("changed")
+    wide = guest_policy(region="us-east-1", account="123456789012", prefix="/")
+    iam.put_inline_policy(stack.aws(), found.managed["role"], found.managed["policy"], wide)
+    status = shell("status", "--env", "changed")
+    assert status.code == 8
+    assert "not the operator's own document any more" in status.stdout
+    assert shell("setup", "--env", "changed", "--yes").code == 0
+    assert shell("status", "--env", "changed").code == 0
+
+
+def test_iam_is_waited_for_and_the_waiting_is_said(shell: Shell) -> None:
+    action = "cognito-identity:GetCredentialsForIdentity"
+    shell.proxy.refuse[action] = (3, "InvalidIdentityPoolConfigurationException")
+    made = shell("setup", "--env", "eventual", "--yes")
+    assert made.code == 0, made.stderr
+    assert shell.proxy.count(action) == 4
+    assert "waiting for IAM" in made.stderr
+    assert shell.document("status", "--env", "eventual")["identities"] == 1
 
 
 def test_doctor_holds_for_a_fresh_environment(shell: Shell) -> None:
@@ -448,6 +480,12 @@ def test_the_permissions_of_a_command_are_what_it_calls(shell: Shell, stack: Run
         made = aws.call("iam", "create_policy", PolicyName=f"by-hand-{command}", PolicyDocument=wide)
         aws.call("iam", "attach_role_policy", RoleName=role, PolicyArn=made["Policy"]["Arn"])
         call(command, "--env", name, *options)
+        if command == "setup":
+            (shell.folder / "own.json").write_text(
+                json.dumps(guest_policy(region="us-east-1", account="1", prefix="/"))
+            )
+            call("setup", "--env", name, "--policy", "own.json", "--yes")
+            call("setup", "--env", name, "--least-privilege", "--yes")
     guests = {"cognito-identity:GetId", "cognito-identity:GetCredentialsForIdentity", "iam:?"}
     needed = called - ALWAYS_ALLOWED - guests - {"cognito-identity:GetServiceQuota"}
     if "cognito-identity:GetServiceQuota" in called:
