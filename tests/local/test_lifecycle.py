@@ -230,6 +230,25 @@ def test_access_denied_on_each_call_of_a_second_look_names_the_action(shell: She
         assert_two_line_error(shell(command, "--env", "second"), 4, action)
 
 
+@pytest.mark.parametrize("action", ["cognito-identity:DeleteIdentityPool", "iam:DeleteRole", "iam:DeleteRolePolicy"])
+def test_access_denied_on_each_call_of_a_teardown_names_the_action(shell: Shell, action: str) -> None:
+    name = f"stays-{action.partition(':')[2].lower()}"
+    assert shell("setup", "--env", name, "--yes").code == 0
+    shell.proxy.deny = action
+    finished = shell("teardown", "--env", name, "--yes")
+    assert finished.code in {4, 7}
+    assert action in finished.stderr
+    shell.proxy.deny = None
+    assert shell("teardown", "--env", name, "--yes").code == 0
+
+
+def test_endpoints_of_other_types(shell: Shell) -> None:
+    assert shell("describe-endpoint", "--type", "iot:Jobs").code == 0
+    assert_two_line_error(shell("describe-endpoint", "--type", "iot:Data"), 2, "iot:Data")
+    shell.proxy.deny = "iot:DescribeEndpoint"
+    assert_two_line_error(shell("describe-endpoint"), 4, "iot:DescribeEndpoint")
+
+
 def test_access_denied_on_who_one_is(shell: Shell) -> None:
     shell.proxy.deny = "sts:GetCallerIdentity"
     assert_two_line_error(shell("plan", "--env", "x"), 4, "sts:GetCallerIdentity")
