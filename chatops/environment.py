@@ -80,9 +80,12 @@ def check_name(name: str) -> str:
         ConfigurationError: it is empty, too long, or has characters that do not belong into a file name.
     """
     if _NAME.fullmatch(name) is None:
+        stem = Path(name).stem
         raise ConfigurationError(
             f"{name!r} cannot be the name of an environment",
-            "use up to 40 letters, digits, - and _, starting with a letter or digit",
+            f"give its name alone: --env {stem}"
+            if _NAME.fullmatch(stem)
+            else "use up to 40 letters, digits, - and _, starting with a letter or digit",
         )
     return name
 
@@ -110,12 +113,12 @@ def path_of(directory: Path, name: str) -> Path:
 
 
 def names_in(directory: Path) -> list[str]:
-    """The environments that have a file in `directory`, sorted; the committed example is not one."""
+    """The environments that have a file in `directory`, sorted; the committed example and `local` are none."""
     try:
         found = [p.stem for p in directory.iterdir() if p.suffix == ".json" and _NAME.fullmatch(p.stem)]
     except OSError:
         return []
-    return sorted(name for name in found if name != "example")
+    return sorted(name for name in found if name not in {"example", LOCAL})
 
 
 def load(directory: Path, name: str) -> Environment:
@@ -130,10 +133,13 @@ def load(directory: Path, name: str) -> Environment:
             raw = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         known = names_in(directory)
-        listing = f"there are {', '.join(known)}" if known else f"{directory} has no environments yet"
+        listing = f"there are {', '.join(known)}" if known else f"the folder {directory} has none yet"
+        near = difflib.get_close_matches(name, known, n=1)
         raise ConfigurationError(
             f"There is no environment {name!r} ({listing})",
-            f"make it with `chatops setup --env {name}`, or use the embedded one with --env local",
+            f"did you mean {near[0]!r}?"
+            if near
+            else f"make it with `chatops setup --env {name}`, or use the embedded one with --env local",
         ) from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}", "check its permissions") from None

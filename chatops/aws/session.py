@@ -4,6 +4,7 @@ boto3 is imported here and in the verbs beside; nothing above sees a `ClientErro
 exception's text: AWS keeps the codes stable and the sentences not.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -162,14 +163,27 @@ class Aws:
             method: Callable[..., dict[str, Any]] = getattr(self._client(service, attempts), operation)
             return method(**request)
         except (aws_errors.BotoCoreError, aws_errors.ClientError) as error:
-            raise translate(error, action_name(service, operation)) from None
+            raise self._with_hint(translate(error, action_name(service, operation)), service) from None
+
+    def _with_hint(self, problem: ChatopsError, service: str) -> ChatopsError:
+        """A loopback endpoint is the local stack's, and what fails there is that it is gone or was started anew."""
+        url = self._endpoint(service) or os.environ.get("AWS_ENDPOINT_URL", "")
+        if urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"} and self._target.keys is None:
+            if isinstance(problem, ConnectionFailedError):
+                problem.remedy = "the local stack is gone: `chatops local up`, or `chatops local env --unset`"
+            elif isinstance(problem, NotAuthorisedError) and "does not accept" in problem.problem:
+                problem.remedy = 'the local stack was started anew: eval "$(chatops local env)" again'
+        return problem
+
+    def _endpoint(self, service: str) -> str | None:
+        return self._target.endpoints.get(service) or self._target.endpoints.get("aws")
 
     def _client(self, service: str, attempts: int) -> Any:
         if (service, attempts) not in self._clients:
             self._clients[service, attempts] = self._session.client(
                 service,
                 region_name=self.region,
-                endpoint_url=self._target.endpoints.get(service) or self._target.endpoints.get("aws"),
+                endpoint_url=self._endpoint(service),
                 config=Config(
                     connect_timeout=_CONNECT_TIMEOUT_S,
                     read_timeout=_READ_TIMEOUT_S,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from chatops import __version__
-from chatops.cli import env, local
+from chatops.cli import env, local, report
 from chatops.cli.demo import demo
 from chatops.cli.describe_endpoint import describe_endpoint
 from chatops.cli.doctor import doctor
@@ -20,7 +20,7 @@ from chatops.cli.status import status
 from chatops.cli.tail import tail
 from chatops.cli.teardown import teardown
 from chatops.errors import ChatopsError, ExitCode
-from chatops.render.output import Output
+from chatops.render.output import Output, ReaderGoneError
 
 app = typer.Typer(
     name="chatops",
@@ -60,14 +60,13 @@ app.add_typer(env.app, name="env")
 app.command("tail")(tail)
 app.command("post")(post)
 app.command("loadtest")(loadtest)
+app.add_typer(report.app, name="report")
 app.add_typer(local.app, name="local")
 
 
 def main() -> None:
     """Run the command line and exit with one of `ExitCode`."""
-    code = run(sys.argv[1:])
-    _flush()
-    sys.exit(code)
+    sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
@@ -75,15 +74,16 @@ def run(arguments: list[str]) -> int:
     out = Output()
     try:
         result = app(arguments, prog_name="chatops", standalone_mode=False)
+        out.flush()
     except ChatopsError as error:
         out.error(error.problem, error.remedy)
         return int(error.code)
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
+        if out.can_ask:
+            out.note("")  # the line of a question, or of ^C, is still open
         return int(ExitCode.INTERRUPTED)
-    except KeyboardInterrupt:
-        return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read the output has gone (head, less): that is an end, not an error.
+    except ReaderGoneError:
+        # What Python still holds back must not fail at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.DONE)
     except Exception as error:  # noqa: BLE001  (the one boundary)
@@ -115,13 +115,6 @@ def _bug(out: Output, error: Exception) -> int:
         file.write("".join(traceback.format_exception(error)))
     out.error(f"chatops has a bug: {type(error).__name__}", f"please report it with {file.name}")
     return int(ExitCode.BUG)
-
-
-def _flush() -> None:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -35,15 +35,31 @@ class Selection:
         return {"aws": url} if url else {}
 
 
-def select(out: Output, env: str | None, env_dir: str | None) -> Selection:
-    """Decide which environment is meant; a choice that nobody made is said on standard error."""
+def select(out: Output, env: str | None, env_dir: str | None, *, may_create: bool = False) -> Selection:
+    """Decide which environment is meant; a choice that nobody made is said on standard error.
+
+    Args:
+        may_create: whether the folder of environment files may be missing although it was named.
+    """
     variables = os.environ
-    directory = settings.env_dir(env_dir, variables).value
+    directory = env_directory(env_dir, variables, may_create=may_create)
     chosen = settings.environment_name(env, variables, environments.names_in(directory))
     name = environments.check_name(chosen.value)
     if chosen.source.startswith("default"):
         out.note(f"environment: {name} ({chosen.source.removeprefix('default: ')})")
     return Selection(name, directory, runtime_directory(variables), variables)
+
+
+def env_directory(env_dir: str | None, variables: Mapping[str, str], *, may_create: bool = False) -> Path:
+    """The folder of environment files.
+
+    Raises:
+        ConfigurationError: it was named, by option or variable, and is not there.
+    """
+    found = settings.env_dir(env_dir, variables)
+    if found.source != "default" and not may_create and not found.value.is_dir():
+        raise ConfigurationError(f"There is no folder {found.value} ({found.source})", "name the one with your files")
+    return found.value
 
 
 def open_environment(out: Output, selection: Selection) -> Environment:

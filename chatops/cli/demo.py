@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chatops import settings
 from chatops.cli import options
 from chatops.cli.context import Selection, ensure_local, reload
 from chatops.cli.loadtest import run_load, show_result
-from chatops.environment import LOCAL, Environment
-from chatops.errors import ConnectionFailedError, NotAuthorisedError
+from chatops.environment import LOCAL, Environment, names_in
+from chatops.errors import ConnectionFailedError, ExitCode, NotAuthorisedError
 from chatops.local import daemon
 from chatops.render.output import Output
 
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 _ROOM = "/chat/lobby"
 _WAIT_S = 15.0
 _NEXT = (
-    ("chatops tail lobby", "in this terminal, and in another:"),
-    ('chatops post lobby "hello"', "the tail shows it"),
-    ("chatops loadtest --clients 2000", "more people"),
+    ("chatops tail lobby{env}", "in this terminal, and in another:"),
+    ('chatops post lobby "hello"{env}', "the tail shows it"),
+    ("chatops loadtest --clients 2000{env}", "more people"),
+    ("chatops doctor{env}", "what strangers can and cannot do, proved"),
     ("chatops local status", "where the stack listens; `chatops local down` ends it"),
     ("chatops setup --env production", "the same chat on your AWS account; shows the plan and asks"),
 )
@@ -69,9 +71,15 @@ def demo(
     _heading(out, 3, f"A load test: {clients:,} anonymous guests, each with its own identity and signature")
     result = run_load(out, selection, environment, dataclasses.replace(scenario, prefix=environment.topic_prefix))
     show_result(out, result)
+    if result.interrupted:
+        raise typer.Exit(int(ExitCode.INTERRUPTED))
     _heading(out, 4, f"Done in {time.monotonic() - begun:.0f} s. What to try next")
-    width = max(len(command) for command, _ in _NEXT)
-    out.lines(f"   {command:<{width}}  {words}" for command, words in _NEXT)
+    # Where another environment is the default, commands must not reach it by mistake.
+    default = settings.environment_name(None, os.environ, names_in(settings.env_dir(None, os.environ).value)).value
+    env = "" if default == LOCAL else " --env local"
+    commands = [(command.format(env=env), words) for command, words in _NEXT]
+    width = max(len(command) for command, _ in commands)
+    out.lines(f"   {command:<{width}}  {words}" for command, words in commands)
 
 
 async def _talk(out: Output, selection: Selection, environment: Environment, record: "StackRecord") -> None:

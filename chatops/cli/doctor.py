@@ -33,6 +33,7 @@ def doctor(
 
     Connects as a real guest and tries what must work and what must be refused; then checks the clock, the resources,
     quotas and the page. Exit code 8 when an expectation does not hold.
+    wrong: something differs; failed: it could not be found out; skipped: it was not asked.
 
     \b
     Examples:

@@ -9,7 +9,7 @@ import typer
 from chatops import environment as environments
 from chatops import settings
 from chatops.cli import options
-from chatops.cli.context import open_environment, select
+from chatops.cli.context import env_directory, open_environment, select
 from chatops.environment import LOCAL, Environment
 from chatops.errors import ChatopsError, ExitCode
 from chatops.render.output import Output
@@ -33,7 +33,7 @@ def list_environments(
       chatops env list
     """
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
-    directory = settings.env_dir(env_dir, os.environ).value
+    directory = env_directory(env_dir, os.environ)
     names = environments.names_in(directory)
     chosen = settings.environment_name(None, os.environ, names).value
     rows = []
@@ -73,14 +73,15 @@ def show(
     environment = open_environment(out, selection)
     values = _sourced(environment)
     values["environment"] = settings.environment_name(env, os.environ, environments.names_in(selection.directory))
-    values["env-dir"] = settings.env_dir(env_dir, os.environ)
+    if not selection.is_local:
+        values["env-dir"] = settings.env_dir(env_dir, os.environ)
     if out.json_mode:
         out.document(
             {name: {"value": _plain(sourced.value), "source": sourced.source} for name, sourced in values.items()}
         )
         return
     width = max(len(name) for name in values)
-    out.lines(f"{name:<{width}}  {_plain(sourced.value)}  ({sourced.source})" for name, sourced in values.items())
+    out.lines(f"{name:<{width}}  {_words(sourced.value)}  ({sourced.source})" for name, sourced in values.items())
 
 
 @app.command()
@@ -103,8 +104,10 @@ def validate(
       chatops env validate production --json
     """
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
-    directory = settings.env_dir(env_dir, os.environ).value
+    directory = env_directory(env_dir, os.environ)
     results: dict[str, str | None] = {}
+    if environments.path_of(directory, LOCAL).exists():
+        results[LOCAL] = "the name is reserved for the embedded stack, and this file is never read; rename it"
     for name in names or environments.names_in(directory):
         try:
             environments.load(directory, name)
@@ -116,7 +119,7 @@ def validate(
     else:
         out.lines(f"{name}: {problem or 'valid'}" for name, problem in results.items())
         if not results:
-            out.note(f"{directory} has no environments yet")
+            out.note(f"the folder {directory} has no environments yet")
     if any(results.values()):
         raise typer.Exit(int(ExitCode.CONFIGURATION))
 
@@ -168,3 +171,13 @@ def _sourced(environment: Environment) -> dict[str, settings.Sourced[object]]:
 
 def _plain(value: object) -> object:
     return str(value) if not isinstance(value, str | list | None) else value
+
+
+def _words(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case list():
+            return ", ".join(str(item) for item in value) or "-"
+        case _:
+            return str(value)

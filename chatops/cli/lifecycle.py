@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from chatops import environment as environments
 from chatops.aws.iot import account_of, describe_endpoint
 from chatops.aws.session import AccessKeys, Aws, AwsTarget
 from chatops.chat.rooms import DEFAULT_PREFIX
 from chatops.cli.context import Selection, ensure_local
+from chatops.cli.options import Wishes
 from chatops.environment import LOCAL, Environment
 from chatops.infra.executor import Event, Phase, execute
 from chatops.infra.planner import make_plan, present_file
@@ -83,42 +83,34 @@ def open_account(out: Output, selection: Selection, region: str | None, profile:
 
 
 def desired_environment(
-    account: Account,
-    name: str,
-    *,
-    prefix: str | None = None,
-    title: str | None = None,
-    rooms: tuple[str, ...] | None = None,
-    policy: Mapping[str, Any] | None = None,
-    adopt: str | None = None,
-    least_privilege: bool = False,
-    look_up_gateway: bool = True,
+    account: Account, name: str, wishes: Wishes | None = None, *, look_up_gateway: bool = True
 ) -> Desired:
-    """What is wanted; what is not given is kept from the environment's file.
+    """What is wanted; what is not wished for is kept from the environment's file.
 
     Args:
         look_up_gateway: False where nothing will be made (teardown), to ask for one permission less.
     """
+    wished = wishes or Wishes()
     file = present_file(account.directory, name)
     return Desired(
         name=name,
         region=account.aws.region,
         account=account_of(account.aws),
         gateway=describe_endpoint(account.aws) if look_up_gateway else "",
-        prefix=prefix or (file.topic_prefix if file else DEFAULT_PREFIX),
-        title=title,
-        rooms=rooms,
+        prefix=wished.prefix or (file.topic_prefix if file else DEFAULT_PREFIX),
+        title=wished.title,
+        rooms=wished.rooms,
         endpoints=account.endpoints or None,
-        policy=policy,
-        adopt=adopt,
-        least_privilege=least_privilege,
+        policy=wished.policy,
+        adopt=wished.adopt,
+        least_privilege=wished.least_privilege,
     )
 
 
 def set_up_local(out: Output, record: StackRecord, directory: Path) -> None:
     """Set the chat up in the local stack, through the same plan as on AWS."""
     account = Account(Aws(local_target(record)), directory, {"aws": record.control_url, "gateway": record.gateway_url})
-    desired = desired_environment(account, LOCAL, title="Local chat", rooms=LOCAL_ROOMS)
+    desired = desired_environment(account, LOCAL, Wishes(title="Local chat", rooms=LOCAL_ROOMS))
     plan = make_plan(account.aws, desired, directory)
     execute(account.aws, plan, directory, lambda event: _detail(out, event))
     out.note(f"set the chat up in it: {len(plan.changes)} resources, rooms {', '.join(LOCAL_ROOMS)}")

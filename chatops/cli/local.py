@@ -1,5 +1,6 @@
 """`chatops local …`: the embedded AWS."""
 
+import datetime as dt
 import os
 import shlex
 import sys
@@ -11,6 +12,7 @@ import typer
 
 from chatops.cli import options
 from chatops.cli.context import Selection, ensure_local
+from chatops.cli.local_fault import fault
 from chatops.environment import LOCAL
 from chatops.errors import ConfigurationError, DifferencesError, UsageError
 from chatops.local import daemon
@@ -24,6 +26,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+app.command("fault")(fault)
 
 QuotaOption = Annotated[
     str,
@@ -177,7 +181,8 @@ def print_env(
 ) -> None:
     """Print variables for any AWS tool.
 
-    They make it, and chatops itself, take the local stack for an account.
+    They make it, and chatops itself, take the local stack for an account, until --unset takes them back. It does not
+    bring back what they replaced.
 
     \b
     Examples:
@@ -235,10 +240,10 @@ def _show(out: Output, record: StackRecord, health: dict[str, object] | None = N
         "account": record.account,
         "aws": record.control_url,
         "gateway": record.gateway_url,
-        "gatewayTls": record.gateway_tls_url,
+        "gateway_tls": record.gateway_tls_url,
         "certificate": record.certificate,
         "quotas": record.quotas,
-        "started": record.started,
+        "started": dt.datetime.fromtimestamp(record.started, dt.UTC).isoformat(timespec="milliseconds"),
         **({"connections": health.get("connections")} if health is not None else {}),
     }
     if out.json_mode:

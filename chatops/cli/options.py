@@ -1,13 +1,17 @@
 """The options that commands share, each declared once."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chatops.errors import UsageError
+from chatops.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from chatops.render.output import Output
 
 EnvOption = Annotated[
@@ -21,6 +25,13 @@ ProfileOption = Annotated[str | None, typer.Option("--profile", metavar="NAME", 
 RegionOption = Annotated[str | None, typer.Option("--region", metavar="REGION", help="The AWS Region.")]
 PrefixOption = Annotated[
     str | None, typer.Option("--prefix", metavar="PREFIX", help="Where rooms lie (default /chat/).")
+]
+TitleOption = Annotated[str | None, typer.Option("--title", metavar="TEXT", help="The chat's title.")]
+RoomsOption = Annotated[
+    str | None, typer.Option("--rooms", metavar="A,B", help="The rooms that the page offers, comma-separated.")
+]
+AdoptOption = Annotated[
+    str | None, typer.Option("--adopt", metavar="POOL_ID", help="Take over an identity pool made by hand.")
 ]
 PolicyOption = Annotated[
     Path | None,
@@ -36,7 +47,7 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def ask(out: "Output", question: str) -> None:
-    """Go on only when a person says yes.
+    """Go on only when a person says yes; else the command ends, with the exit code for "there are differences".
 
     Raises:
         UsageError: nobody is there to be asked.
@@ -44,14 +55,54 @@ def ask(out: "Output", question: str) -> None:
     if not out.can_ask:
         raise UsageError(f"{question} Nobody is there to be asked", "say --yes to go ahead")
     if not typer.confirm(question, err=True):
-        raise typer.Abort
+        out.note("Nothing was changed.")
+        raise typer.Exit(int(ExitCode.DIFFERENCES))
 
 
-def check_policy_choice(policy: Path | None, *, least_privilege: bool) -> None:
-    """Make sure that not both policies are asked for.
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the options of `setup` and `plan` ask for; None keeps what is there."""
+
+    prefix: str | None = None
+    title: str | None = None
+    rooms: tuple[str, ...] | None = None
+    policy: "Mapping[str, Any] | None" = None
+    adopt: str | None = None
+    least_privilege: bool = False
+
+
+def wishes(
+    *,
+    prefix: str | None,
+    title: str | None,
+    rooms: str | None,
+    policy: Path | None,
+    adopt: str | None,
+    least_privilege: bool,
+) -> Wishes:
+    """Check the options of `setup` and `plan`.
 
     Raises:
-        UsageError: they are.
+        UsageError: a room cannot be, or both policies are asked for.
+        ConfigurationError: the prefix, the policy file or the pool's id cannot be.
     """
+    from chatops.chat.rooms import DEFAULT_PREFIX, check_prefix, parse_room
+    from chatops.environment import region_of_pool
+    from chatops.infra.policy_file import read_policy
+
     if policy is not None and least_privilege:
         raise UsageError("--policy and --least-privilege exclude each other", "give one of them")
+    if adopt is not None and region_of_pool(adopt) is None:
+        raise UsageError(
+            f"{adopt!r} is not the id of an identity pool",
+            "it looks like eu-west-1:7b0cb1f2-1111-4222-8333-444455556666",
+        )
+    checked = check_prefix(prefix) if prefix is not None else None
+    topics = None
+    if rooms is not None:
+        names = [room.strip() for room in rooms.split(",") if room.strip()]
+        topics = tuple(parse_room(room, checked or DEFAULT_PREFIX).topic for room in names)
+        if not topics:
+            raise UsageError("--rooms names no room", "write them like --rooms lobby,games/chess")
+    document = read_policy(policy) if policy is not None else None
+    return Wishes(checked, title, topics, document, adopt, least_privilege)

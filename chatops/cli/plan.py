@@ -17,6 +17,9 @@ def plan(
     region: options.RegionOption = None,
     profile: options.ProfileOption = None,
     prefix: options.PrefixOption = None,
+    title: options.TitleOption = None,
+    rooms: options.RoomsOption = None,
+    adopt: options.AdoptOption = None,
     policy: options.PolicyOption = None,
     least_privilege: options.LeastPrivilegeOption = False,
     export: Annotated[
@@ -42,21 +45,17 @@ def plan(
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
     if export is not None and export not in _FORMATS:
         raise UsageError(f"There is no export to {export!r}", f"choose {' or '.join(_FORMATS)}")
-    options.check_policy_choice(policy, least_privilege=least_privilege)
-    from chatops.chat.rooms import check_prefix
     from chatops.cli.lifecycle import desired_environment, open_account
     from chatops.infra import export as exports
     from chatops.infra.planner import make_plan
-    from chatops.infra.policy_file import read_policy
     from chatops.render.plan import plan_document, plan_lines
 
-    checked_prefix = check_prefix(prefix) if prefix is not None else None
-    document = read_policy(policy) if policy is not None else None
-    selection = select(out, env, env_dir)
-    account = open_account(out, selection, region, profile)
-    desired = desired_environment(
-        account, selection.name, prefix=checked_prefix, policy=document, least_privilege=least_privilege
+    wishes = options.wishes(
+        prefix=prefix, title=title, rooms=rooms, policy=policy, adopt=adopt, least_privilege=least_privilege
     )
+    selection = select(out, env, env_dir, may_create=True)
+    account = open_account(out, selection, region, profile)
+    desired = desired_environment(account, selection.name, wishes)
     if export is not None:
         out.document(exports.cloudformation(desired) if export == "cloudformation" else exports.terraform(desired))
         return

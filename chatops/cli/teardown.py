@@ -65,5 +65,6 @@ def teardown(
 def _confirm(out: Output, name: str) -> None:
     if not out.can_ask:
         raise UsageError("This removes things for good, and nobody is there to be asked", "say --yes to go ahead")
-    if typer.prompt(f"Type the environment's name ({name}) to remove it", err=True) != name:
-        raise typer.Abort
+    typed = typer.prompt(f"Type the environment's name ({name}) to remove it", err=True)
+    if typed != name:
+        raise UsageError(f"{typed!r} is not {name!r}; nothing was removed", "type the name as it is shown")

@@ -12,6 +12,13 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 
+class ReaderGoneError(Exception):
+    """Whoever read the output has gone (head, less): an end, not an error.
+
+    Not an OSError, since command-line parsers turn a broken pipe into an exit code of their own.
+    """
+
+
 class Output:
     """Where a command writes.
 
@@ -50,16 +57,33 @@ class Output:
 
     def data(self, text: str) -> None:
         """Write a line of the command's data."""
-        self._stdout.write(text + "\n")
+        self._write(text + "\n")
 
     def lines(self, texts: Iterable[str]) -> None:
         """Write several lines at once and let them go out."""
-        self._stdout.write("".join(text + "\n" for text in texts))
-        self._stdout.flush()
+        self._write("".join(text + "\n" for text in texts))
+        self.flush()
 
     def document(self, document: Mapping[str, Any] | Sequence[Any]) -> None:
         """Write the command's one JSON document."""
-        self._stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        self._write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+    def flush(self) -> None:
+        """Let out what has been written.
+
+        Raises:
+            ReaderGoneError: nobody reads it any more.
+        """
+        try:
+            self._stdout.flush()
+        except BrokenPipeError:
+            raise ReaderGoneError from None
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stdout.write(text)
+        except BrokenPipeError:
+            raise ReaderGoneError from None
 
     def note(self, text: str) -> None:
         """Say something beside the data."""

@@ -48,14 +48,25 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     }
 
 
-def plan_lines(out: Output, plan: Plan) -> Iterator[str]:
-    """The plan as lines for standard error: where, then a line a resource, then how documents change."""
+def where(plan: Plan) -> str:
+    """Which account a plan is for; an endpoint other than AWS's own is named, since it may be the embedded AWS."""
     desired = plan.desired
-    yield f"Account {desired.account}, Region {desired.region}, environment {desired.name}"
+    url = (desired.endpoints or {}).get("aws")
+    return f"account {desired.account}, Region {desired.region}{f', at {url}' if url else ''}"
+
+
+def plan_lines(out: Output, plan: Plan, *, new_documents: bool = True) -> Iterator[str]:
+    """The plan as lines: where, then a line a resource, then how documents change.
+
+    Args:
+        new_documents: whether documents that will be made are shown whole; changes of others always are.
+    """
+    yield f"Environment {plan.desired.name}: {where(plan)}"
     for step in plan.steps:
         sign, style = _SIGNS[step.action]
         yield out.note_style(f"  {sign} {step.action.value:<6} {step.kind.value:<16} {step.name}: {step.reason}", style)
-        yield from _difference(step)
+        if new_documents or step.action is not Action.CREATE:
+            yield from _difference(step)
 
 
 def warning_lines(out: Output, desired: Desired) -> Iterator[str]:
@@ -92,7 +103,7 @@ def status_document(plan: Plan, identities: int | None) -> dict[str, Any]:
 def status_lines(out: Output, plan: Plan, identities: int | None) -> Iterator[str]:
     """What exists as lines: a line a resource, and how documents drifted."""
     desired = plan.desired
-    yield f"{desired.name}: account {desired.account}, Region {desired.region}, gateway {desired.gateway}"
+    yield f"{desired.name}: {where(plan)}, gateway {desired.gateway}"
     for step in plan.steps:
         state, style = _STATES[step.action]
         why = "" if step.action is Action.KEEP else f": {step.reason}"

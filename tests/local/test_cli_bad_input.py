@@ -1,7 +1,9 @@
 """Each kind of bad input: two lines on standard error and the exit code of the product's table."""
 
 import json
+import os
 import socket
+import subprocess
 from collections.abc import Generator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from chatops import environment
 from chatops.aws.cognito import describe_pool
 from chatops.cli.app import run
 from chatops.environment import Environment
-from tests.local.cli import Finished, assert_two_line_error, chatops, variables
+from tests.local.cli import COMMAND, Finished, assert_two_line_error, variables
 from tests.local.harness import RunningStack
 
 
@@ -101,13 +103,13 @@ def test_an_empty_text(here: Path, capsys: Capture) -> None:
 
 
 def test_a_message_of_128_kib_and_a_byte(here: Path, operator: None, capsys: Capture) -> None:
-    assert_two_line_error(call(capsys, "post", "lobby", "x" * (128 * 1024 + 1), "--env", "test"), 2, "131072")
+    assert_two_line_error(call(capsys, "post", "lobby", "x" * (128 * 1024 + 1), "--env", "test"), 2, "131,072")
 
 
 def test_an_unknown_command_and_option(here: Path, capsys: Capture) -> None:
     assert_two_line_error(call(capsys, "tial", "lobby"), 2, "tial")
     assert_two_line_error(call(capsys, "tail", "lobby", "--colour"), 2, "--colour")
-    assert_two_line_error(call(capsys, "tail"), 2, "ROOM")
+    assert_two_line_error(call(capsys, "post", "lobby"), 2)
 
 
 def test_no_aws_credentials(here: Path, capsys: Capture) -> None:
@@ -239,7 +241,48 @@ def test_a_bug_is_a_short_line_and_a_log(
     assert "Traceback" in log.read_text()
 
 
-def test_a_reader_that_goes_away_is_no_error(here: Path) -> None:
-    finished = chatops("tail", "--help", env=variables(here))
-    assert finished.code == 0
-    assert "Examples:" in finished.stdout
+def test_a_reader_that_goes_away_is_no_error(here: Path, stack: RunningStack) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [*COMMAND, "env", "show", "--env", "test"],
+            env=variables(here),
+            stdin=subprocess.DEVNULL,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_mistyped_environment_and_a_missing_folder(here: Path, capsys: Capture) -> None:
+    assert_two_line_error(call(capsys, "post", "lobby", "hi", "--env", "tset"), 3, "did you mean 'test'?")
+    assert_two_line_error(call(capsys, "post", "lobby", "hi", "--env", "env/test.json"), 3, "--env test")
+    assert_two_line_error(call(capsys, "post", "lobby", "hi", "--env-dir", "nowhere"), 3, "nowhere")
+
+
+def test_a_file_named_local_is_reported(here: Path, capsys: Capture) -> None:
+    (here / "env" / "local.json").write_text((here / "env" / "test.json").read_text())
+    finished = call(capsys, "env", "validate")
+    assert finished.code == 3
+    assert "local: the name is reserved" in finished.stdout
+    assert call(capsys, "env", "list").stdout.count("local") == 1
+
+
+def test_a_pool_id_that_is_none(here: Path, capsys: Capture) -> None:
+    assert_two_line_error(call(capsys, "setup", "--env", "x", "--adopt", "foo"), 2, "'foo'")
+
+
+def test_a_stack_that_is_gone_is_named_as_the_cause(
+    here: Path, operator: None, stack: RunningStack, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as briefly:
+        port = briefly.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    assert_two_line_error(call(capsys, "plan", "--env", "x", "--region", "us-east-1"), 6, "local env --unset")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", stack.aws_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAXXXXXXXXXXXXXXXX")
+    assert_two_line_error(call(capsys, "plan", "--env", "x", "--region", "us-east-1"), 4, "local env")
