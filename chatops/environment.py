@@ -8,10 +8,12 @@ import difflib
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from chatops.chat.rooms import DEFAULT_PREFIX, check_prefix, parse_room
 from chatops.errors import ChatopsError, ConfigurationError
@@ -20,6 +22,7 @@ MAX_FILE_BYTES = 256 * 1024
 LOCAL = "local"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+_HOST = re.compile(r"[A-Za-z0-9.-]+(?::\d+)?|\[[0-9A-Fa-f:]+\](?::\d+)?")
 _POOL = re.compile(r"([a-z]{2}(?:-[a-z]+)+-\d+):[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d+")
 
@@ -163,7 +166,7 @@ def parse(raw: bytes, *, name: str, where: str) -> Environment:
     for key in ("iotGatewayName", "cognitoIdentityPoolId"):
         if key not in document:
             raise ConfigurationError(f"{where} lacks {key!r}", f"run `chatops setup --env {name}` to write it anew")
-    gateway = _text(document, "iotGatewayName", where)
+    gateway = _host(_text(document, "iotGatewayName", where), "iotGatewayName", where)
     pool_id = _text(document, "cognitoIdentityPoolId", where)
     pool_region = region_of_pool(pool_id)
     if pool_region is None:
@@ -192,7 +195,7 @@ def parse(raw: bytes, *, name: str, where: str) -> Environment:
         topic_prefix=prefix,
         title=_text(document, "title", where) if "title" in document else None,
         rooms=rooms,
-        endpoints=_mapping(document, "endpoints", _ENDPOINT_KEYS, where),
+        endpoints=_endpoints(document, where),
         site=_mapping(document, "site", _SITE_KEYS, where),
         managed=_mapping(document, "managed", _MANAGED_KEYS, where),
     )
@@ -212,6 +215,8 @@ def save(directory: Path, environment: Environment) -> Path:
     import tempfile  # noqa: PLC0415  (19 ms; most commands only read)
 
     path = path_of(directory, environment.name)
+    # What cannot be read back must not be written: every command would refuse the file.
+    parse(render(environment).encode("utf-8", "surrogatepass"), name=environment.name, where=str(path))
     try:
         directory.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=directory, prefix=f".{environment.name}.", suffix=".tmp")
@@ -291,8 +296,46 @@ def _check_keys(document: Mapping[str, Any], known: Iterable[str], where: str, i
 
 def _text(document: Mapping[str, Any], key: str, where: str) -> str:
     value = document[key]
-    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+    if not isinstance(value, str) or not is_text(value):
         raise ConfigurationError(f"{where}: {key!r} must be a text, not {_kind(value)}", "mend that value")
+    return value
+
+
+def is_text(value: str) -> bool:
+    """Tell whether a value says something and can be shown: no control characters, no lone surrogates.
+
+    Format characters are let through, since emoji and some scripts are made with them.
+    """
+    return bool(value.strip()) and not any(
+        unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in value
+    )
+
+
+def _host(value: str, key: str, where: str) -> str:
+    """Check a host name, with or without a port."""
+    try:
+        parts = urlsplit(f"//{value}")
+        good = parts.hostname is not None and parts.netloc == value and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good or _HOST.fullmatch(value) is None:
+        raise ConfigurationError(
+            f"{where}: {key!r} is not a host name: {value!r}", "`chatops describe-endpoint` prints the gateway's"
+        )
+    return value
+
+
+def _url(value: str, key: str, where: str, schemes: frozenset[str]) -> str:
+    """Check a URL."""
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ConfigurationError(
+            f"{where}: {key!r} is not a URL of the kind {' or '.join(sorted(schemes))}: {value!r}", "mend that value"
+        )
     return value
 
 
@@ -309,6 +352,16 @@ def _mapping(document: Mapping[str, Any], key: str, known: frozenset[str], where
         raise ConfigurationError(f"{where}: {key!r} must be an object, not {_kind(value)}", "mend that value")
     _check_keys(value, known, where, key)
     return {name: _text(value, name, where) for name in value}
+
+
+def _endpoints(document: Mapping[str, Any], where: str) -> dict[str, str]:
+    endpoints = _mapping(document, "endpoints", _ENDPOINT_KEYS, where)
+    for name, value in endpoints.items():
+        if name == "gateway":
+            _url(value, "endpoints.gateway", where, frozenset({"ws", "wss"}))
+        elif name != "gateway-ca":
+            _url(value, f"endpoints.{name}", where, frozenset({"http", "https"}))
+    return endpoints
 
 
 def _kind(value: object) -> str:

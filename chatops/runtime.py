@@ -29,7 +29,7 @@ def runtime_directory(variables: Mapping[str, str]) -> Path:
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
             raise ConfigurationError(f"{path} is not a folder of yours", remedy)
         if found.st_mode & 0o077:
-            path.chmod(0o700)
+            raise ConfigurationError(f"{path} is open to other users", f"run `chmod 700 {path}`, or {remedy}")
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be used: {error.strerror}", remedy) from None
     return path

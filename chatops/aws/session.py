@@ -95,10 +95,8 @@ class Aws:
                 region_name=target.region,
                 profile_name=target.profile,
             )
-        except aws_errors.ProfileNotFound:
-            raise ConfigurationError(
-                f"There is no AWS profile {target.profile!r}", "`aws configure list-profiles` shows those there are"
-            ) from None
+        except aws_errors.ProfileNotFound as error:
+            raise _no_profile(error) from None
         self._clients: dict[tuple[str, int], Any] = {}
 
     @property
@@ -161,6 +159,14 @@ class Aws:
     def _call(self, service: str, operation: str, request: Mapping[str, Any], attempts: int) -> dict[str, Any]:
         try:
             method: Callable[..., dict[str, Any]] = getattr(self._client(service, attempts), operation)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"The endpoint for {service} cannot be used: {error}",
+                "check AWS_ENDPOINT_URL and the environment's endpoints",
+            ) from None
+        except (aws_errors.BotoCoreError, aws_errors.ClientError) as error:
+            raise self._with_hint(translate(error, action_name(service, operation)), service) from None
+        try:
             return method(**request)
         except (aws_errors.BotoCoreError, aws_errors.ClientError) as error:
             raise self._with_hint(translate(error, action_name(service, operation)), service) from None
@@ -217,6 +223,8 @@ def translate(error: Exception, action: str) -> ChatopsError:
             return _no_credentials()
         case aws_errors.TokenRetrievalError() | aws_errors.SSOError() | aws_errors.CredentialRetrievalError():
             return NotAuthorisedError(f"The AWS credentials could not be fetched: {error}", "log in again")
+        case aws_errors.ProfileNotFound():
+            return _no_profile(error)
         case aws_errors.NoRegionError():
             return ConfigurationError("No AWS Region is set", "say --region eu-west-1, or set AWS_REGION")
         case aws_errors.InvalidRegionError():
@@ -256,6 +264,13 @@ def _refusal(error: aws_errors.ClientError, action: str) -> ChatopsError:
     if code in _THROTTLED:
         return ThrottledError(f"AWS takes no more {action} requests for now: {said}", "wait a moment and try again")
     return AwsError(f"AWS refused {action}: {code}: {said}", "see the message above")
+
+
+def _no_profile(error: aws_errors.ProfileNotFound) -> ConfigurationError:
+    return ConfigurationError(
+        f"There is no AWS profile {error.kwargs.get('profile')!r}",
+        "`aws configure list-profiles` shows those there are",
+    )
 
 
 def _no_credentials() -> NotAuthorisedError:

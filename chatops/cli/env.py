@@ -8,6 +8,7 @@ import typer
 
 from chatops import environment as environments
 from chatops import settings
+from chatops.chat.text import safe_text
 from chatops.cli import options
 from chatops.cli.context import env_directory, open_environment, select
 from chatops.environment import LOCAL, Environment
@@ -49,7 +50,8 @@ def list_environments(
         return
     width = max(len(name) for name, *_ in rows)
     out.lines(
-        f"{'*' if current else ' '} {name:<{width}}  {region:<14}  {words}" for name, current, region, words in rows
+        safe_text(f"{'*' if current else ' '} {name:<{width}}  {region:<14}  {words}".rstrip())
+        for name, current, region, words in rows
     )
 
 
@@ -81,7 +83,9 @@ def show(
         )
         return
     width = max(len(name) for name in values)
-    out.lines(f"{name:<{width}}  {_words(sourced.value)}  ({sourced.source})" for name, sourced in values.items())
+    out.lines(
+        safe_text(f"{name:<{width}}  {_words(sourced.value)}  ({sourced.source})") for name, sourced in values.items()
+    )
 
 
 @app.command()
@@ -117,7 +121,7 @@ def validate(
     if out.json_mode:
         out.document({name: {"valid": problem is None, "problem": problem} for name, problem in results.items()})
     else:
-        out.lines(f"{name}: {problem or 'valid'}" for name, problem in results.items())
+        out.lines(safe_text(f"{name}: {problem or 'valid'}") for name, problem in results.items())
         if not results:
             out.note(f"the folder {directory} has no environments yet")
     if any(results.values()):

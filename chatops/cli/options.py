@@ -87,7 +87,7 @@ def wishes(
         ConfigurationError: the prefix, the policy file or the pool's id cannot be.
     """
     from chatops.chat.rooms import DEFAULT_PREFIX, check_prefix, parse_room
-    from chatops.environment import region_of_pool
+    from chatops.environment import is_text, region_of_pool
     from chatops.infra.policy_file import read_policy
 
     if policy is not None and least_privilege:
@@ -104,5 +104,7 @@ def wishes(
         topics = tuple(parse_room(room, checked or DEFAULT_PREFIX).topic for room in names)
         if not topics:
             raise UsageError("--rooms names no room", "write them like --rooms lobby,games/chess")
+    if title is not None and not is_text(title):
+        raise UsageError("The title is empty or has control characters in it", "give a plain text")
     document = read_policy(policy) if policy is not None else None
     return Wishes(checked, title, topics, document, adopt, least_privilege)

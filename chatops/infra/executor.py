@@ -1,5 +1,7 @@
 """Carries a plan out, one event a step. Nothing is remembered that cannot be found again by tag and name."""
 
+import random
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,10 +12,18 @@ from typing import assert_never
 from chatops import environment as environments
 from chatops.aws import cognito, iam
 from chatops.aws.session import Aws
-from chatops.errors import AlreadyExistsError, ChatopsError, ConfigurationError, NotFoundError, PartlyDoneError
-from chatops.infra.planner import Action, Plan, Step, environment_of, present_file, removed_path
+from chatops.errors import (
+    AlreadyExistsError,
+    AwsError,
+    ChatopsError,
+    ConfigurationError,
+    NotFoundError,
+    PartlyDoneError,
+)
+from chatops.infra.planner import Action, Plan, Step, environment_of, find_pools, present_file, removed_path
 from chatops.infra.resources import TAG_ENVIRONMENT, TAG_POLICY, Kind
 
+_ROUNDS = 6
 GUEST_ROLE_DESCRIPTION = "What anonymous guests of a chatops chat may do"
 
 
@@ -63,7 +73,7 @@ class _Executor:
     def _pool(self, step: Step) -> str:
         match step.action:
             case Action.CREATE:
-                self._pool_id = cognito.create_pool(self._aws, self._desired.pool()).pool_id
+                self._pool_id = self._created_pool()
             case Action.CHANGE:
                 cognito.change_pool(self._aws, step.name, step.after or {})
             case Action.DELETE:
@@ -74,6 +84,26 @@ class _Executor:
             case _:
                 assert_never(step.action)
         return self._pool_id or step.name
+
+    def _created_pool(self) -> str:
+        """Make the pool, once also when two setups run at the same time.
+
+        Cognito takes any number of pools of one name, so that whoever sees another's after making its own takes its
+        own back. When both do, both look again after a while of random length.
+        """
+        for _ in range(_ROUNDS):
+            others = find_pools(self._aws, self._desired, None)
+            if others:
+                return others[0].pool_id
+            mine = cognito.create_pool(self._aws, self._desired.pool()).pool_id
+            others = tuple(p for p in find_pools(self._aws, self._desired, mine) if p.pool_id != mine)
+            if not others:
+                return mine
+            cognito.delete_pool(self._aws, mine)
+            time.sleep(random.uniform(0.1, 1.5))  # noqa: S311  (jitter, not a secret)
+        raise AwsError(
+            f"Somebody else keeps setting {self._desired.name} up at the same time", "wait until they are done"
+        )
 
     def _role(self, step: Step) -> str:
         match step.action:

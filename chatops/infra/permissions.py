@@ -57,6 +57,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         *_READ,
         "iot:DescribeEndpoint",
         "cognito-identity:CreateIdentityPool",
+        "cognito-identity:DeleteIdentityPool",
         "cognito-identity:SetIdentityPoolRoles",
         "cognito-identity:TagResource",
         "cognito-identity:UpdateIdentityPool",
@@ -88,6 +89,9 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 
 IMPLIED = frozenset({"cognito-identity:TagResource", "iam:PassRole"})
 """Needed by a call of another name: tags given at creation and handing the role to the pool."""
+
+RARE = frozenset({"cognito-identity:DeleteIdentityPool"})
+"""Called by `setup` only when two run at the same time: one takes its pool back."""
 
 ALWAYS_ALLOWED = frozenset({"sts:GetCallerIdentity"})
 """AWS refuses this call to nobody, whatever policies say."""

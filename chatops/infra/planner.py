@@ -63,9 +63,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What is there."""
+    """What is there. `pools` are all that carry the environment's tags; more than one only before a teardown."""
 
     pool: cognito.IdentityPool | None
+    pools: tuple[cognito.IdentityPool, ...]
     role: iam.GuestRole | None
     attached_role: str | None
     inline: tuple[str, ...]
@@ -82,6 +83,7 @@ def make_plan(aws: Aws, desired: Desired, directory: Path) -> Plan:
         ChatopsError: AWS refused to tell.
     """
     found = _look(aws, desired, directory)
+    _check_single(desired, found)
     role_name = found.role.name if found.role else None
     steps = (
         _pool_step(desired, found),
@@ -107,9 +109,9 @@ def make_teardown(aws: Aws, desired: Desired, directory: Path) -> Plan:
             steps.append(_delete(Kind.GUEST_POLICY, desired.policy_name, before=found.policy))
         steps += _foreign_policy_steps(desired, found, "the role cannot go with it")
         steps.append(_delete(Kind.GUEST_ROLE, found.role.name, before=found.role.trust))
-    if found.pool is not None:
+    for pool in found.pools:
         reason = "with it go all its identities and their attachment to a role"
-        steps.append(Step(Action.DELETE, Kind.IDENTITY_POOL, found.pool.pool_id, reason, destructive=True))
+        steps.append(Step(Action.DELETE, Kind.IDENTITY_POOL, pool.pool_id, reason, destructive=True))
     if found.file is not None:
         path = environments.path_of(directory, desired.name)
         steps.append(Step(Action.DELETE, Kind.ENV_FILE, str(path), f"kept as {removed_path(path).name}"))
@@ -151,7 +153,10 @@ def _delete(kind: Kind, name: str, before: Mapping[str, Any] | None = None) -> S
 def _look(aws: Aws, desired: Desired, directory: Path) -> _Found:
     file = present_file(directory, desired.name)
     _check_account(desired, file)
-    pool = _find_pool(aws, desired, file)
+    pools = find_pools(aws, desired, file.identity_pool_id if file else None)
+    pool = pools[0] if pools else None
+    if desired.adopt is not None:
+        pool = _adopted(aws, desired, pool)
     role = iam.find_role(aws, desired.role_name)
     if role is not None and not _ours(role.tags, desired):
         raise ConfigurationError(
@@ -162,6 +167,7 @@ def _look(aws: Aws, desired: Desired, directory: Path) -> _Found:
     has_policy = desired.policy_name in inline
     return _Found(
         pool=pool,
+        pools=pools,
         role=role,
         attached_role=cognito.guest_role_of(aws, pool.pool_id) if pool else None,
         inline=inline,
@@ -192,25 +198,27 @@ def _ours(tags: Mapping[str, str], desired: Desired) -> bool:
     return tags.get(TAG_ENVIRONMENT) == desired.name and TAG_MANAGED in tags
 
 
-def _find_pool(aws: Aws, desired: Desired, file: Environment | None) -> cognito.IdentityPool | None:
-    """The environment's pool: by name and tag; or the one to adopt; or, renamed by somebody, by file and tag."""
+def find_pools(aws: Aws, desired: Desired, hint: str | None) -> tuple[cognito.IdentityPool, ...]:
+    """Every pool that carries the environment's tags: by name; or, renamed by somebody, by the file's `hint`."""
     named = [pool_id for pool_id, name in cognito.list_pools(aws) if name == desired.pool_name]
-    hints = [file.identity_pool_id] if file else []
-    found = {}
-    for pool_id in dict.fromkeys([*named, *hints]):
+    found = []
+    for pool_id in dict.fromkeys([*([hint] if hint else []), *named]):
         try:
             pool = cognito.describe_pool(aws, pool_id)
         except NotFoundError:
             continue
         if _ours(pool.tags, desired):
-            found[pool_id] = pool
-    if len(found) > 1:
+            found.append(pool)
+    return tuple(found)
+
+
+def _check_single(desired: Desired, found: _Found) -> None:
+    if len(found.pools) > 1:
         raise ConfigurationError(
-            f"{len(found)} identity pools carry the tags of {desired.name!r}: {', '.join(sorted(found))}",
-            "remove the tags from the one that is not this environment's",
+            f"{len(found.pools)} identity pools carry the tags of {desired.name!r}: "
+            f"{', '.join(sorted(pool.pool_id for pool in found.pools))}",
+            "remove the tags from the one that is not this environment's, or tear both down",
         )
-    mine = next(iter(found.values()), None)
-    return _adopted(aws, desired, mine) if desired.adopt is not None else mine
 
 
 def _adopted(aws: Aws, desired: Desired, mine: cognito.IdentityPool | None) -> cognito.IdentityPool:

@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from chatops.runtime import write_private
+
 _LIFETIME = dt.timedelta(days=7)
 _LEEWAY = dt.timedelta(minutes=10)
 
@@ -50,7 +52,7 @@ def make_tls_context(certificate_path: Path) -> ssl.SSLContext:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    certificate_path.write_bytes(public)
+    write_private(certificate_path, public.decode("ascii"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # ssl reads chains from files only: the key is in one for as long as that takes, readable by its owner alone.

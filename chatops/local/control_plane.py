@@ -152,7 +152,7 @@ class ControlPlane:
             auto_decompress=False,  # signatures and hashes are over the bytes as sent
             keepalive_timeout=_KEEP_ALIVE_S,
             lingering_time=_LINGERING_S,
-            logger=_log,
+            logger=_quiet_logger(),
             max_field_size=MAX_HEADER_BYTES,
             max_headers=MAX_HEADERS,
             max_line_size=MAX_HEADER_BYTES,
@@ -455,3 +455,10 @@ def _access_denied(principal: Principal, action: str, protocol: Protocol) -> Api
             return ApiError("UnauthorizedOperation", message, 403)
         case _:
             return ApiError("AccessDenied", message, 403)
+
+
+def _quiet_logger() -> logging.Logger:
+    """A logger for aiohttp that says nothing: it would write raw lines of strangers, tokens among them, to the log."""
+    logger = logging.getLogger("chatops.local.control_plane.http")
+    logger.setLevel(logging.CRITICAL + 1)
+    return logger

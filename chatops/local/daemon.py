@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from chatops.errors import ChatopsError, ConfigurationError, ConnectionFailedError, ExitCode
 from chatops.local.record import StackRecord, log_path, read_record, record_path
@@ -64,9 +64,35 @@ def check_installed() -> None:
 @contextmanager
 def exclusive(directory: Path) -> Generator[None]:
     """Hold the lock under which one command at a time starts a stack or sets the chat up in it."""
-    with (directory / "lock").open("w") as file:
+    with _open_lock(directory / "lock") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def hold(directory: Path) -> IO[str]:
+    """Mark this process as the stack of a directory, for as long as the returned file stays open.
+
+    Raises:
+        ConfigurationError: another stack of the directory runs.
+    """
+    file = _open_lock(directory / "running.lock")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise ConfigurationError(
+            "A local stack runs already in this runtime directory", "stop it with `chatops local down` first"
+        ) from None
+    return file
+
+
+def _open_lock(path: Path) -> IO[str]:
+    try:
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "w")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be opened: {error.strerror}", "name another folder in CHATOPS_RUNTIME_DIR"
+        ) from None
 
 
 def find(directory: Path) -> StackRecord | None:
@@ -122,7 +148,7 @@ def is_running(record: StackRecord) -> bool:
         words = subprocess.run(  # noqa: S603  (fixed program, a number as its argument)
             ["/bin/ps", "-o", "command=", "-p", str(record.pid)], capture_output=True, check=False
         ).stdout
-    return record.instance.encode() in words
+    return record.instance.encode() in words.split(b"\0" if b"\0" in words else None)
 
 
 def ensure(directory: Path, options: StartOptions, notify: Callable[[str], None]) -> StackRecord:

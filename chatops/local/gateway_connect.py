@@ -31,13 +31,14 @@ def open_session(services: Services, connect: Connect, client: Client) -> tuple[
     """
     limits = services.limits
     client_id = _client_id(limits, connect)
-    _check_rates(services, client_id)
+    _check_rates(services)
     if connect.will is not None:
         _check_will(services, connect.will)
     if connect.authentication_method is not None:
         raise RefusedError("enhanced authentication is not supported", Reason.BAD_AUTHENTICATION_METHOD)
     expiry = limits.session_expiry_311 if connect.session_expiry_s is None else connect.session_expiry_s
     _authorise(services, connect, client_id, client, persistent=expiry > 0)
+    _check_client_rate(services, client_id)
     keep_alive = _clamped_keep_alive(limits, connect.keep_alive_s)
     session, present = services.broker.open(
         connect,
@@ -76,11 +77,15 @@ def _client_id(limits: Limits, connect: Connect) -> str:
     return client_id
 
 
-def _check_rates(services: Services, client_id: str) -> None:
+def _check_client_rate(services: Services, client_id: str) -> None:
+    """Judged after authorisation: whoever may not use a client id must not use up its rate either."""
     if services.connects_by_client is not None and not services.connects_by_client.allow(client_id):
         raise RefusedError(
             "one CONNECT a second for each client id", Reason.CONNECTION_RATE_EXCEEDED, DisconnectCause.THROTTLED
         )
+
+
+def _check_rates(services: Services) -> None:
     if services.connects is not None and not services.connects.allow():
         raise RefusedError(
             f"the account's {services.limits.connects} CONNECTs a second are used up",

@@ -42,6 +42,29 @@ _REACHING_OUT = frozenset(
         "states",
     }
 )
+_REACHING_OUT_BACKENDS = frozenset(
+    {
+        "apigateway",
+        "apigatewaymanagementapi",
+        "apigatewayv2",
+        "awslambda",
+        "awslambda_simple",
+        "batch",
+        "batch_simple",
+        "cloudformation",
+        "events",
+        "firehose",
+        "instance_metadata",
+        "moto_api",
+        "rdsdata",
+        "scheduler",
+        "sns",
+        "stepfunctions",
+    }
+)
+"""moto's modules for the same, since its routing takes more names than AWS's; and its own inner interface."""
+
+_NAME = re.compile(r"[a-z0-9-]{1,64}")
 _EXAMPLE_KEYS = frozenset({"GetSessionToken", "GetFederationToken"})
 """Calls of STS for which moto hands everybody the same published example keys."""
 
@@ -180,6 +203,8 @@ class MotoBridge:
 
     def _call(self, loop: asyncio.AbstractEventLoop, request: Request, call: Call, access_key_id: str) -> Answer:
         moto = self._loaded(call)
+        if _NAME.fullmatch(call.service) is None or _NAME.fullmatch(call.region or "us-east-1") is None:
+            raise not_in_the_local_stack(f"A service or Region named {call.service[:64]!r}", call.protocol)
         if call.service in _REACHING_OUT or (call.service == "sts" and call.operation in _EXAMPLE_KEYS):
             raise not_in_the_local_stack(f"{call.service} {call.operation or ''}".strip(), call.protocol)
         environ = _environ(request, call, access_key_id, self._account)
@@ -260,7 +285,7 @@ def _application(moto: _Moto, environ: dict[str, Any], call: Call) -> WsgiApplic
     if backend is None:
         url = f"http://{host}"
         backend = next((name for name, pattern in moto.host_patterns if pattern.match(url)), None)
-    if backend is None:
+    if backend is None or backend in _REACHING_OUT_BACKENDS:
         raise not_in_the_local_stack(f"The service {call.service}", call.protocol)
     application = moto.apps.get(backend)
     if application is None:

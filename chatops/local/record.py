@@ -7,10 +7,13 @@ directory it is readable by its owner alone.
 import hashlib
 import hmac
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from chatops.runtime import write_private
+
+_INSTANCE = re.compile(r"[0-9a-f]{16}")
 
 FAULTS_PATH = "/_chatops/faults"
 """Where the control plane takes injected faults."""
@@ -87,7 +90,18 @@ def read_record(directory: Path) -> StackRecord | None:
     try:
         document = json.loads(record_path(directory).read_text(encoding="utf-8"))
         record = StackRecord(**document)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
-    ports = (record.control_port, record.gateway_port, record.tls_port, record.pid)
-    return record if all(isinstance(number, int) and number > 0 for number in ports) else None
+    return record if _is_sound(record) else None
+
+
+def _is_sound(record: StackRecord) -> bool:
+    """A damaged record must not lead to another program's process or port."""
+    ports = (record.control_port, record.gateway_port, record.tls_port)
+    return (
+        all(isinstance(port, int) and 0 < port < 1 << 16 for port in ports)
+        and isinstance(record.pid, int)
+        and 1 < record.pid < 1 << 31
+        and isinstance(record.instance, str)
+        and _INSTANCE.fullmatch(record.instance) is not None
+    )

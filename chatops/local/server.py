@@ -12,6 +12,7 @@ import json
 import logging
 import logging.handlers
 import os
+import resource
 import signal
 import sys
 import time
@@ -21,6 +22,7 @@ import uvloop
 
 from chatops import __version__
 from chatops.errors import ChatopsError, ConfigurationError
+from chatops.local.daemon import hold
 from chatops.local.record import (
     StackRecord,
     environment_directory,
@@ -35,6 +37,7 @@ from chatops.runtime import write_private
 _LOG = logging.getLogger("chatops.local")
 _LOG_BYTES = 2_000_000
 _CHECK_S = 5.0
+_SOCKETS = 200_000
 
 
 def main(arguments: list[str]) -> int:
@@ -42,8 +45,9 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     directory = Path(options.directory)
     _set_up_logging(directory, foreground=options.foreground)
+    _allow_many_sockets()
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with hold(directory), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(options, directory))
     except ChatopsError as error:
         _tell(options.ready_fd, {"problem": error.problem, "remedy": error.remedy, "code": int(error.code)})
@@ -146,6 +150,15 @@ def _remembered_ports(directory: Path) -> Ports:
     return Ports(*ports) if all(0 < port < 65536 for port in ports) else Ports()
 
 
+def _allow_many_sockets() -> None:
+    """Raise the limit of open files to what the system allows: each guest is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _SOCKETS if hard == resource.RLIM_INFINITY else min(_SOCKETS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _tell(descriptor: int, message: dict[str, object]) -> None:
     """Answer whoever started this process; nobody may be listening (any more)."""
     if descriptor < 0:
@@ -162,6 +175,8 @@ def _set_up_logging(directory: Path, *, foreground: bool) -> None:
         else logging.handlers.RotatingFileHandler(log_path(directory), maxBytes=_LOG_BYTES, backupCount=1)
     )
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    if not foreground:
+        log_path(directory).chmod(0o600)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     logging.getLogger("botocore").setLevel(logging.WARNING)

@@ -99,6 +99,7 @@ def verify_headers(
     credential = _find(claim, credentials, now, refusals)
     _check_time(claim, now, refusals)
     payload = _payload(request, claim, body_sha256.lower(), refusals)
+    _check_signed(request, claim, refusals)
     _check_signature(request, claim, credential, (request.query(),), payload, (), keys, refusals)
     return Verified(credential, claim.service, claim.region)
 
@@ -213,6 +214,15 @@ def _payload(request: Request, claim: Claim, body_sha256: str, refusals: Refusal
             raise Refused(400, code, message)
         raise refusals.mismatch("the header x-amz-content-sha256 is not the hash of the body", "hash what is sent")
     return declared
+
+
+def _check_signed(request: Request, claim: Claim, refusals: Refusals) -> None:
+    """A header that steers the operation must not be added by whoever comes between: `x-amz-*` has to be signed."""
+    for name in request.headers:
+        if name.startswith("x-amz-") and name not in claim.signed_headers and name != "x-amz-security-token":
+            raise refusals.mismatch(
+                f"the header {name[:64]!r} is not among the signed ones", "sign every header that begins with x-amz-"
+            )
 
 
 def _check_signature(

@@ -1,5 +1,6 @@
 """The embedded AWS as one thing: starts and stops its parts, in one event loop."""
 
+import errno
 import secrets
 import time
 from collections.abc import Callable
@@ -139,9 +140,12 @@ class Stack:
             await self.control_plane.start(port=self._wanted.control)
         except OSError as error:
             await self.stop()
+            taken = error.errno in {errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL}
             raise ConfigurationError(
-                f"The local stack cannot listen: {error.strerror or error}",
-                "choose other ports with --port and --gateway-port, or leave them out to get free ones",
+                f"The local stack cannot {'listen' if taken else 'start'}: {error.strerror or error}",
+                "choose other ports with --port and --gateway-port, or leave them out to get free ones"
+                if taken
+                else f"see to the folder {self._directory}",
             ) from None
 
     async def stop(self) -> None:

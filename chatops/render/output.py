@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TextIO
 
+from chatops.chat.text import safe_text
+
 
 class ReaderGoneError(Exception):
     """Whoever read the output has gone (head, less): an end, not an error.
@@ -65,8 +67,8 @@ class Output:
         self.flush()
 
     def document(self, document: Mapping[str, Any] | Sequence[Any]) -> None:
-        """Write the command's one JSON document."""
-        self._write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        """Write the command's one JSON document; ASCII only, so that no control character of a stranger's gets out."""
+        self._write(json.dumps(document, indent=2, ensure_ascii=True) + "\n")
 
     def flush(self) -> None:
         """Let out what has been written.
@@ -97,8 +99,9 @@ class Output:
 
     def error(self, problem: str, remedy: str) -> None:
         """Say what went wrong and what to do, in two lines."""
-        self._say(self.styled(f"error: {problem}", "1;31", self._stderr))
-        self._say(f"  fix: {remedy}")
+        # Both may quote what somebody else wrote: a path, an argument, an answer.
+        self._say(self.styled(f"error: {safe_text(problem)}", "1;31", self._stderr))
+        self._say(f"  fix: {safe_text(remedy)}")
 
     def styled(self, text: str, code: str, stream: TextIO | None = None) -> str:
         """Put text into an ANSI style where the stream is a terminal and colour is wanted.

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from chatops.chat.text import safe_text
 from chatops.infra.expectations import warnings_for
 from chatops.infra.planner import Action, Plan, Step
 from chatops.infra.resources import Desired
@@ -64,7 +65,8 @@ def plan_lines(out: Output, plan: Plan, *, new_documents: bool = True) -> Iterat
     yield f"Environment {plan.desired.name}: {where(plan)}"
     for step in plan.steps:
         sign, style = _SIGNS[step.action]
-        yield out.note_style(f"  {sign} {step.action.value:<6} {step.kind.value:<16} {step.name}: {step.reason}", style)
+        words = safe_text(f"{step.kind.value:<16} {step.name}: {step.reason}")
+        yield out.note_style(f"  {sign} {step.action.value:<6} {words}", style)
         if new_documents or step.action is not Action.CREATE:
             yield from _difference(step)
 
@@ -107,7 +109,7 @@ def status_lines(out: Output, plan: Plan, identities: int | None) -> Iterator[st
     for step in plan.steps:
         state, style = _STATES[step.action]
         why = "" if step.action is Action.KEEP else f": {step.reason}"
-        yield f"  {out.styled(f'{state:<8}', style)} {step.kind.value:<16} {step.name}{why}"
+        yield f"  {out.styled(f'{state:<8}', style)} {safe_text(f'{step.kind.value:<16} {step.name}{why}')}"
         if step.before is not None:
             yield from _difference(step)
     if identities is not None:
@@ -127,4 +129,4 @@ def _difference(step: Step) -> Iterator[str]:
 
 
 def _text(document: Mapping[str, Any]) -> list[str]:
-    return json.dumps(document, indent=2, ensure_ascii=False).splitlines()
+    return json.dumps(document, indent=2).splitlines()

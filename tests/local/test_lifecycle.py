@@ -1,6 +1,8 @@
 """The lifecycle commands through real HTTP, with a proxy in between that fails on demand."""
 
 import json
+import os
+import threading
 from collections.abc import Generator
 from pathlib import Path
 
@@ -11,8 +13,8 @@ from chatops.aws import cognito, iam
 from chatops.aws.session import Aws, AwsTarget
 from chatops.chat.policy import guest_policy
 from chatops.cli.app import run
-from chatops.infra.permissions import ALWAYS_ALLOWED, COMMANDS, IMPLIED, operator_actions
-from tests.local.cli import Finished, assert_two_line_error, variables
+from chatops.infra.permissions import ALWAYS_ALLOWED, COMMANDS, IMPLIED, RARE, operator_actions
+from tests.local.cli import Finished, assert_two_line_error, chatops, variables
 from tests.local.harness import RunningStack
 from tests.local.proxy import Proxy, running_proxy
 
@@ -201,7 +203,7 @@ NOT_CALLED_WHEN_FRESH = {
 }
 
 
-@pytest.mark.parametrize("action", sorted(operator_actions(["setup"]) - IMPLIED - NOT_CALLED_WHEN_FRESH))
+@pytest.mark.parametrize("action", sorted(operator_actions(["setup"]) - IMPLIED - RARE - NOT_CALLED_WHEN_FRESH))
 def test_access_denied_on_each_call_of_a_fresh_setup_names_the_action(shell: Shell, action: str) -> None:
     shell.proxy.deny = action
     name = action.partition(":")[2].lower()
@@ -287,6 +289,45 @@ def test_a_lost_answer_doubles_nothing(shell: Shell, stack: RunningStack, action
     pools = [pool for pool, pool_name in cognito.list_pools(stack.aws()) if pool_name == f"chatops-{name}"]
     assert len(pools) == 1
     assert shell("plan", "--env", name).code == 0
+
+
+def test_two_setups_at_the_same_time_make_one_pool(shell: Shell, stack: RunningStack) -> None:
+    command = ("setup", "--env", "race", "--yes")
+    results: list[Finished] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(chatops(*command, env=dict(os.environ), cwd=shell.folder)))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [result.code for result in results] == [0, 0, 0], results
+    pools = [pool for pool, name in cognito.list_pools(stack.aws()) if name == "chatops-race"]
+    assert pools == [shell.environment("race").identity_pool_id]
+    assert shell("plan", "--env", "race").code == 0
+    assert shell("doctor", "--env", "race").code == 0
+
+
+def test_two_pools_with_the_same_tags_are_refused_and_torn_down(shell: Shell, stack: RunningStack) -> None:
+    assert shell("setup", "--env", "pair", "--yes").code == 0
+    tags = {"chatops:environment": "pair", "chatops:managed": "true"}
+    cognito.create_pool(
+        stack.aws(),
+        {"IdentityPoolName": "chatops-pair", "AllowUnauthenticatedIdentities": True, "IdentityPoolTags": tags},
+    )
+    for command in (["plan"], ["status"], ["setup", "--yes"]):
+        assert_two_line_error(shell(*command, "--env", "pair"), 3, "2 identity pools")
+    assert shell("teardown", "--env", "pair", "--yes").code == 0
+    assert not [pool for pool, name in cognito.list_pools(stack.aws()) if name == "chatops-pair"]
+
+
+def test_titles_that_a_file_could_not_hold_are_refused(shell: Shell) -> None:
+    for title in ("", "\x1b[31m", "\udcff"):
+        assert shell("setup", "--env", "titled", "--title", title, "--yes").code == 2
+    family = "Family 👨\u200d👩\u200d👧"
+    assert shell("setup", "--env", "titled", "--title", family, "--yes").code == 0
+    assert shell.environment("titled").title == family
 
 
 def test_a_teardown_that_stops_halfway_is_finished_by_the_next(shell: Shell) -> None:
@@ -511,7 +552,7 @@ def test_the_permissions_of_a_command_are_what_it_calls(shell: Shell, stack: Run
         needed.add("servicequotas:GetServiceQuota")
     allowed = set(COMMANDS[command])
     assert needed <= allowed
-    assert allowed - IMPLIED <= needed
+    assert allowed - IMPLIED - (RARE if command == "setup" else frozenset()) <= needed
 
 
 def _trust(audience: str) -> dict[str, object]:

@@ -146,6 +146,15 @@ def test_nobody_connects_as_somebody_else(stack: RunningStack, chat: Environment
         assert impostor.connected.get(timeout=WAIT_S) == "Not authorized"
 
 
+def test_trying_to_be_somebody_else_does_not_lock_them_out(stack: RunningStack, chat: Environment) -> None:
+    mine, other = guest(stack, chat), guest(stack, chat)
+    for _ in range(3):
+        with phone(stack, Guest(other.identity, mine.path), VERSIONS[0]) as impostor:
+            assert impostor.connected.get(timeout=WAIT_S) == "Not authorized"
+    with phone(stack, other, VERSIONS[0]) as victim:
+        assert victim.connected.get(timeout=WAIT_S) == "Success"
+
+
 def upgrade(stack: RunningStack, path: str) -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", stack.stack.ports.gateway, timeout=WAIT_S)
     connection.request(
