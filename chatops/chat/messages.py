@@ -4,6 +4,7 @@ Payloads come from strangers. Whatever is not wholly an envelope is plain text o
 is nested too deeply, has a key twice, numbers or strings that could not be written again, or lacks a field.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -27,6 +28,7 @@ __all__ = [
     "decode",
     "encode",
     "format_time",
+    "guest_sender",
     "parse_time",
     "safe_text",
 ]
@@ -59,7 +61,7 @@ class Envelope:
 
     Attributes:
         id: sortable and unique, from `MessageIds`; other clients may have other forms.
-        sender: the key `from`: an identity id, or `operator`. Anybody can claim to be anyone.
+        sender: the key `from`: a guest's `guest_sender`, or `operator`. Anybody can claim to be anyone.
         name: the display name.
         text: what was said.
         sent: when, by the sender's clock; written with milliseconds, in UTC.
@@ -98,6 +100,15 @@ class Binary:
     """A payload that is not UTF-8, or has a NUL in it."""
 
     payload: bytes
+
+
+def guest_sender(identity_id: str) -> str:
+    """What a guest's messages say in `from`: the same for one guest always, and of no use to anybody else.
+
+    Never the identity id itself: Cognito gives the credentials of an unauthenticated identity to whoever knows its
+    id, so that a room would hand everybody the means to be everybody else.
+    """
+    return f"guest-{hashlib.sha256(identity_id.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
 def encode(envelope: Envelope) -> bytes:

@@ -8,6 +8,7 @@ import typer
 
 from chatops import __version__
 from chatops.cli import env, local, report
+from chatops.cli.connect_url import connect_url
 from chatops.cli.demo import demo
 from chatops.cli.describe_endpoint import describe_endpoint
 from chatops.cli.doctor import doctor
@@ -15,10 +16,12 @@ from chatops.cli.loadtest import loadtest
 from chatops.cli.permissions import permissions
 from chatops.cli.plan import plan
 from chatops.cli.post import post
+from chatops.cli.rooms import rooms
 from chatops.cli.setup import setup
 from chatops.cli.status import status
 from chatops.cli.tail import tail
 from chatops.cli.teardown import teardown
+from chatops.cli.who import who
 from chatops.errors import ChatopsError, ExitCode
 from chatops.render.output import Output, ReaderGoneError
 
@@ -59,6 +62,9 @@ app.command("describe-endpoint")(describe_endpoint)
 app.add_typer(env.app, name="env")
 app.command("tail")(tail)
 app.command("post")(post)
+app.command("who")(who)
+app.command("rooms")(rooms)
+app.command("connect-url")(connect_url)
 app.command("loadtest")(loadtest)
 app.add_typer(report.app, name="report")
 app.add_typer(local.app, name="local")

@@ -88,6 +88,7 @@ async def _talk(out: Output, selection: Selection, environment: Environment, rec
 
     from chatops.aws.iot import publish
     from chatops.aws.session import Aws
+    from chatops.chat.messages import guest_sender
     from chatops.cli.compose import compose
     from chatops.cli.lifecycle import local_target
     from chatops.mqtt.connection import connect
@@ -108,7 +109,7 @@ async def _talk(out: Output, selection: Selection, environment: Environment, rec
         await _next_event(events, watching)
         guest = await login()
         async with connect(guest.address, guest.region, guest.keys, guest.client_id) as chat:
-            await chat.publish(_ROOM, compose(guest.identity, "Ada", "hello from a guest, over MQTT")[1])
+            await chat.publish(_ROOM, compose(guest_sender(guest.identity), "Ada", "hello from a guest, over MQTT")[1])
             await _show(out, events, watching)
             await asyncio.to_thread(
                 publish,

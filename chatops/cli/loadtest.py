@@ -1,46 +1,119 @@
 """`chatops loadtest`."""
 
-import dataclasses
-import signal
-import sys
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Annotated
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from chatops.cli import options
-from chatops.cli.context import Selection, open_environment, require_local, select
-from chatops.environment import Environment
-from chatops.errors import ChatopsError, ExitCode, UsageError
+from chatops.cli.context import Selection, open_environment, select
+from chatops.cli.loadtest_run import Outputs, end, execute, recording, run_load, show_result, write_outputs
+from chatops.cli.loadtest_target import Place, find_place, say_who_stays
+from chatops.cli.quantities import share
+from chatops.errors import UsageError
 from chatops.render.output import Output
 
 if TYPE_CHECKING:
-    from chatops.load.progress import Progress
-    from chatops.load.result import RunResult
+    from chatops.load.preflight import Preflight
+    from chatops.load.replay import Replay
     from chatops.load.scenario import Scenario
-    from chatops.load.target import Rates
+    from chatops.load.thresholds import Limit
+
+__all__ = ["loadtest", "run_load", "show_result"]
 
 
 def loadtest(
-    clients: Annotated[int, typer.Option("--clients", "-c", metavar="N", help="How many guests join.")] = 100,
+    clients: Annotated[
+        int | None, typer.Option("--clients", "-c", metavar="N", help="How many guests join (default: 100).")
+    ] = None,
     duration: Annotated[
-        float, typer.Option("--duration", "-d", metavar="SECONDS", help="How long the measured load lasts.")
-    ] = 10.0,
+        float | None,
+        typer.Option("--duration", "-d", metavar="SECONDS", help="How long the measured load lasts (default: 10)."),
+    ] = None,
     rooms: Annotated[
         int | None, typer.Option("--rooms", metavar="N", help="How many rooms (default: a tenth of the guests).")
     ] = None,
     spread: Annotated[
-        str, typer.Option("--spread", metavar="HOW", help="How guests spread over rooms: zipf, even or one.")
-    ] = "zipf",
-    rate: Annotated[float, typer.Option("--rate", metavar="N", help="Posts per second of each guest.")] = 0.1,
+        str | None,
+        typer.Option("--spread", metavar="HOW", help="How guests spread over rooms: zipf (default), even or one."),
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", metavar="N", help="Posts per second of each guest (default: 0.1).")
+    ] = None,
     total_rate: Annotated[
         float | None, typer.Option("--total-rate", metavar="N", help="Posts per second of all guests together.")
     ] = None,
-    size: Annotated[int, typer.Option("--size", metavar="BYTES", help="The size of each message.")] = 300,
+    arrivals: Annotated[
+        str | None, typer.Option("--arrivals", metavar="HOW", help="Posts follow by chance: poisson; or constant.")
+    ] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option("--shape", metavar="HOW", help="The rate over time: constant (default), ramp, steps or spike."),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option("--size", metavar="BYTES", help="The size of each message (default: 300).")
+    ] = None,
+    silent: Annotated[
+        str | None, typer.Option("--silent", metavar="SHARE", help="How many guests only read, such as 90%.")
+    ] = None,
+    churn: Annotated[
+        str | None, typer.Option("--churn", metavar="SHARE", help="How many leave and come back each minute.")
+    ] = None,
+    storm: Annotated[
+        str | None, typer.Option("--storm", metavar="SHARE", help="Drop so many connections at once, half-way.")
+    ] = None,
     warm_up: Annotated[
-        float, typer.Option("--warm-up", metavar="SECONDS", help="Load before the measured window.")
-    ] = 2.0,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="What chance follows from.")] = 1,
+        float | None, typer.Option("--warm-up", metavar="SECONDS", help="Load before the measured window (default: 2).")
+    ] = None,
+    connect_rate: Annotated[
+        float | None, typer.Option("--connect-rate", metavar="N", help="Connects per second while joining.")
+    ] = None,
+    receive_qos: Annotated[
+        int | None, typer.Option("--receive-qos", metavar="N", help="QoS of the subscriptions: 0 (default) or 1.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="What chance follows from.")] = None,
+    scenario_file: Annotated[
+        Path | None, typer.Option("--scenario", metavar="FILE", help="A scenario in TOML; other options override it.")
+    ] = None,
+    identities: Annotated[
+        int | None, typer.Option("--identities", metavar="N", help="Share so few anonymous identities.")
+    ] = None,
+    reuse: Annotated[
+        bool, typer.Option("--reuse-identities", help="Keep the identities, encrypted, and take those kept before.")
+    ] = False,
+    forget: Annotated[
+        bool, typer.Option("--forget-identities", help="Delete the kept identities, and do nothing else.")
+    ] = False,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option("--fail-on", metavar="LIMIT", help="Fail when it comes true, such as 'delivery.p99>250ms'."),
+    ] = None,
+    abort: Annotated[bool, typer.Option("--abort", help="End the run as soon as a --fail-on has come true.")] = False,
+    replay: Annotated[
+        Path | None,
+        typer.Option("--replay", metavar="FILE", help="Post in the rhythm of what `tail --record` recorded."),
+    ] = None,
+    speed: Annotated[float, typer.Option("--speed", metavar="N", help="Replay so many times as fast.")] = 1.0,
+    scale: Annotated[float, typer.Option("--scale", metavar="N", help="Replay each message so many times.")] = 1.0,
+    find_limit: Annotated[
+        bool,
+        typer.Option("--find-limit", help="Step the load up until a --fail-on comes true; show the most that held."),
+    ] = False,
+    plan_only: Annotated[bool, typer.Option("--plan", help="Show what the run would ask for, and stop.")] = False,
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", metavar="DOLLARS", min=0, help="Refuse a run predicted to cost more.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run even what cannot work.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="The run's folder (default: runs/<time>-<env>).")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write the run second by second as CSV.")
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write the thresholds as JUnit XML.")
+    ] = None,
     env: options.EnvOption = None,
     profile: options.ProfileOption = None,
     env_dir: options.EnvDirOption = None,
@@ -50,161 +123,214 @@ def loadtest(
 ) -> None:
     """Let many guests chat; count and time deliveries.
 
-    Each guest has its own Cognito identity, credentials, signature and connection. Exit code 10 when the generator
-    was the bottleneck and the figures therefore are not valid, 7 when some guests could not join.
+    Each guest has its own Cognito identity, credentials, signature and connection. Exit code 9 when a --fail-on came
+    true, 10 when the generator was the bottleneck and the figures therefore are not valid, 7 when some guests could
+    not join. Ctrl-C drains and still reports.
+
+    \b
+    Limits are on delivery, delivery_from_send, ack, ack_from_send and join (.p50 .p90 .p99 .p999 .max), on lost,
+    late, duplicate, reordered, received, joined, join.failed, posts.failed, disconnects (numbers or shares), cost.
 
     \b
     Examples:
       chatops loadtest --clients 500
-      chatops loadtest --clients 2000 --rate 0.05 --duration 60 --json > run.json
-      chatops loadtest --clients 200 --rooms 1 --spread one --total-rate 20
+      chatops loadtest --clients 500 --fail-on 'delivery.p99>250ms' --fail-on 'lost>0' --fail-on 'join.failed>1%'
+      chatops loadtest --scenario evening.toml --plan --env production --max-cost 5
+      chatops loadtest --clients 200 --spread one --total-rate 20 --shape spike --storm 30%
+      chatops loadtest --clients 500 --find-limit --fail-on 'delivery.p99>50ms'
     """
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
-    from chatops.load.scenario import Scenario, Spread
-
-    if spread not in {choice.value for choice in Spread}:
-        raise UsageError(f"Guests cannot spread {spread!r}", "choose --spread zipf, even or one")
-    scenario = Scenario(
-        clients=clients,
-        rooms=rooms,
-        spread=Spread(spread),
-        posts_per_s=rate,
-        total_posts_per_s=total_rate,
-        message_bytes=size,
-        warm_up_s=warm_up,
-        duration_s=duration,
-        seed=seed,
-    )
+    given: dict[str, Any] = {
+        "clients": clients,
+        "duration_s": duration,
+        "rooms": rooms,
+        "posts_per_s": rate,
+        "total_posts_per_s": total_rate,
+        "message_bytes": size,
+        "silent_share": None if silent is None else share("--silent", silent),
+        "churn_per_minute": None if churn is None else share("--churn", churn),
+        "storm_share": None if storm is None else share("--storm", storm),
+        "warm_up_s": warm_up,
+        "connects_per_s": connect_rate,
+        "receive_qos": receive_qos,
+        "seed": seed,
+        "identities": identities,
+        **_choices(spread, arrivals, shape),
+    }
+    limits = _limits(fail_on or [], abort=abort)
+    rhythm = None
+    if replay is not None:
+        rhythm = _rhythm(given, replay, speed=speed, scale=scale, seed=seed, find_limit=find_limit)
+    scenario = _scenario({name: value for name, value in given.items() if value is not None}, scenario_file)
     selection = select(out, env, env_dir)
     environment = open_environment(out, selection)
-    scenario = dataclasses.replace(scenario, prefix=environment.topic_prefix)
-    result = run_load(out, selection, environment, scenario, profile)
+    scenario = _in_prefix(scenario, environment.topic_prefix)
+    place = find_place(selection, environment, profile)
+    if forget:
+        _forget(out, selection, place)
+        return
+    plan = _preflight(place, scenario, max_cost)
+    if plan_only:
+        _show_plan(out, plan)
+        if not force:
+            plan.check()
+        return
+    _say_plan(out, plan)
+    if not force:
+        plan.check()
+    outputs = Outputs(folder or _default_folder(environment.name), csv, junit)
+    if find_limit:
+        from chatops.cli.loadtest_limit import search
+
+        search(out, place, scenario, limits=limits, max_cost=max_cost, force=force, outputs=outputs)
+        return
+    _run(out, selection, place, scenario, plan, rhythm, limits=limits, abort=abort, reuse=reuse, outputs=outputs)
+
+
+def _run(
+    out: Output,
+    selection: Selection,
+    place: Place,
+    scenario: "Scenario",
+    plan: "Preflight",
+    rhythm: "Replay | None",
+    *,
+    limits: "tuple[Limit, ...]",
+    abort: bool,
+    reuse: bool,
+    outputs: Outputs,
+) -> None:
+    from chatops.cli.loadtest_identities import kept_identities
+    from chatops.cli.report_files import check_export_path
+    from chatops.load.engine import Wishes
+    from chatops.load.run_folder import prepare
+
+    kept = kept_identities(place, selection.runtime) if reuse else None
+    for path in (outputs.csv, outputs.junit):
+        if path is not None:
+            check_export_path(path)
+    if outputs.folder is not None:
+        prepare(outputs.folder, plan)
+    if kept is None:
+        say_who_stays(out, place, scenario)
+    with recording(outputs.folder) as recorder:
+        wishes = Wishes(
+            limits=limits,
+            abort=abort,
+            known=kept.known() if kept is not None else (),
+            keep=kept.keep if kept is not None else None,
+            recorder=recorder,
+            replay=rhythm,
+        )
+        result = execute(out, place, scenario, wishes)
     show_result(out, result)
-    if result.interrupted:
-        raise typer.Exit(int(ExitCode.INTERRUPTED))
-    _judge(result)
+    if result.identities.kept:
+        out.note(f"{result.identities.kept:,} identities are kept; --forget-identities deletes them")
+    write_outputs(out, place, plan, result, outputs, recorder)
+    end(result)
 
 
-def run_load(
-    out: Output, selection: Selection, environment: Environment, scenario: "Scenario", profile: str | None = None
-) -> "RunResult":
-    """Run a load test against an environment, its progress on standard error."""
-    import asyncio
+def _choices(spread: str | None, arrivals: str | None, shape: str | None) -> dict[str, Any]:
+    from chatops.load.pacing import Arrivals
+    from chatops.load.profile import Shape
+    from chatops.load.scenario import Spread
 
-    from chatops.load.engine import run
-    from chatops.load.target import Target
-    from chatops.mqtt.login import address_of, cognito_url
-    from chatops.render.loadtest import scenario_line
+    found: dict[str, Any] = {}
+    for name, text, kind in (("spread", spread, Spread), ("arrivals", arrivals, Arrivals), ("shape", shape, Shape)):
+        if text is None:
+            continue
+        names = [choice.value for choice in kind]
+        if text not in names:
+            raise UsageError(f"There is no --{name} {text!r}", f"choose {', '.join(names)}")
+        found[name] = kind(text)
+    return found
 
-    address = address_of(environment)
-    target = Target(
-        address=address,
-        region=environment.region,
-        cognito_url=cognito_url(environment, selection.variables),
-        pool_id=environment.identity_pool_id,
-        rates=_rates(selection, on_aws=address.tls),
+
+def _rhythm(
+    given: dict[str, Any], file: Path, *, speed: float, scale: float, seed: int | None, find_limit: bool
+) -> "Replay":
+    """Read a recording, and let the scenario have its rooms and length."""
+    from chatops.load.replay import read_replay
+
+    fixed = {"duration_s", "rooms", "posts_per_s", "total_posts_per_s", "warm_up_s", "shape", "spread"}
+    clashing = [name for name in sorted(fixed) if given.get(name) is not None]
+    if clashing or find_limit:
+        named = "find_limit" if find_limit else clashing[0]
+        raise UsageError(f"A replay has its own rhythm ({named})", "leave that out, and use --speed and --scale")
+    found = read_replay(file, speed=speed, scale=scale, seed=1 if seed is None else seed)
+    given.update(
+        duration_s=found.seconds,
+        rooms=min(found.rooms, given["clients"] or 100),
+        total_posts_per_s=len(found.beats) / found.seconds,
+        warm_up_s=0.0,
     )
-    out.note(scenario_line(scenario))
-    discard = _discard(out, selection, environment, profile)
-    show = _Progress(out)
-
-    async def load() -> "RunResult":
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def interrupted() -> None:
-            # The first Ctrl-C drains and reports; the second ends at once.
-            stop.set()
-            loop.remove_signal_handler(signal.SIGINT)
-
-        loop.add_signal_handler(signal.SIGINT, interrupted)
-        return await run(scenario, target, events=show, stop=stop, discard=discard)
-
-    try:
-        result = asyncio.run(load())
-    finally:
-        show.end()
-    if result.identities.problem:
-        out.note(f"the {result.identities.made:,} identities stay in the pool: {result.identities.problem}")
-    return result
+    return found
 
 
-def _rates(selection: Selection, *, on_aws: bool) -> "Rates":
-    """How fast guests may join: within AWS's quotas wherever these are enforced."""
-    from chatops.load.target import Rates
+def _limits(texts: list[str], *, abort: bool) -> "tuple[Limit, ...]":
+    from chatops.load.thresholds import parse
 
-    if on_aws or (selection.is_local and require_local(selection).quotas == "aws"):
-        return Rates.aws()
-    return Rates.local()
+    if abort and not texts:
+        raise UsageError("--abort has nothing to watch", "say what ends the run with --fail-on 'lost>0'")
+    return tuple(parse(part) for text in texts for part in text.split(","))
 
 
-def show_result(out: Output, result: "RunResult") -> None:
-    """Print the result."""
-    from chatops.render.loadtest import result_lines
+def _scenario(given: dict[str, Any], file: Path | None) -> "Scenario":
+    from chatops.load.scenario_file import make_scenario, read_scenario
+
+    values = read_scenario(file) if file is not None else {}
+    if {"duration_s", "shape"} & given.keys():
+        values.pop("phases", None)
+    if "posts_per_s" in given:
+        values.pop("total_posts_per_s", None)
+    return make_scenario({**values, **given})
+
+
+def _in_prefix(scenario: "Scenario", prefix: str) -> "Scenario":
+    import dataclasses
+
+    return dataclasses.replace(scenario, prefix=prefix)
+
+
+def _preflight(place: Place, scenario: "Scenario", max_cost: float | None) -> "Preflight":
+    from chatops.load.cost import Prices
+    from chatops.load.preflight import preflight
+
+    return preflight(scenario, place.target.rates, place.quotas, prices=Prices(), max_cost=max_cost)
+
+
+def _show_plan(out: Output, plan: "Preflight") -> None:
+    from chatops.render.loadtest import plan_lines
 
     if out.json_mode:
-        out.document(result.document())
+        out.document(plan.document())
     else:
-        out.lines(result_lines(out, result))
+        out.lines(plan_lines(plan))
 
 
-class _Progress:
-    """One line on standard error: rewritten in place on a terminal, one a stage elsewhere."""
+def _say_plan(out: Output, plan: "Preflight") -> None:
+    from chatops.render.loadtest import plan_lines
 
-    def __init__(self, out: Output) -> None:
-        self._out = out
-        self._stage = ""
-        self._live = sys.stderr.isatty() and not out.quiet
-
-    def __call__(self, progress: "Progress") -> None:
-        from chatops.render.loadtest import progress_line
-
-        if self._live:
-            sys.stderr.write(f"\r{progress_line(progress):<79.79}")
-            sys.stderr.flush()
-        elif progress.stage.value != self._stage:
-            self._out.note(progress_line(progress))
-        self._stage = progress.stage.value
-
-    def end(self) -> None:
-        if self._live:
-            sys.stderr.write("\r" + " " * 79 + "\r")
-            sys.stderr.flush()
+    for warning in plan.warnings:
+        out.note(f"warning: {warning}")
+    for line in plan_lines(plan):
+        out.detail(line)
 
 
-def _discard(
-    out: Output, selection: Selection, environment: Environment, profile: str | None
-) -> Callable[[Sequence[str]], Awaitable[int]] | None:
-    """What deletes the run's identities afterwards; without an operator's credentials they stay, which is said."""
-    import asyncio
+def _default_folder(environment: str) -> Path:
+    from chatops.load.run_folder import default_folder
 
+    return default_folder(environment, time.time())
+
+
+def _forget(out: Output, selection: Selection, place: Place) -> None:
+    """Delete the kept identities, in the pool and here."""
     from chatops.aws.cognito import delete_identities
-    from chatops.aws.session import Aws
-    from chatops.cli.lifecycle import operator_target
+    from chatops.cli.loadtest_identities import kept_identities
 
-    record = require_local(selection) if selection.is_local else None
-    try:
-        aws = Aws(operator_target(environment, record, profile))
-        aws.keys()
-    except ChatopsError as error:
-        out.note(f"the identities that this run makes will stay in the pool: {error.problem}")
-        return None
-
-    async def discard(identity_ids: Sequence[str]) -> int:
-        return await asyncio.to_thread(delete_identities, aws, identity_ids)
-
-    return discard
-
-
-def _judge(result: "RunResult") -> None:
-    """Exit as the verdict demands; what is wrong has been printed."""
-    from chatops.load.generator import Verdict
-
-    match result.verdict:
-        case Verdict.NOT_VALID:
-            raise typer.Exit(int(ExitCode.NOT_VALID))
-        case Verdict.PARTIAL:
-            raise typer.Exit(int(ExitCode.PARTLY_DONE))
-        case Verdict.VALID:
-            if result.join_failed:
-                raise typer.Exit(int(ExitCode.PARTLY_DONE))
+    kept = kept_identities(place, selection.runtime)
+    known = kept.known()
+    if known and place.operator is not None:
+        delete_identities(place.operator, known)
+    kept.forget()
+    out.note(f"{len(known):,} kept identities deleted")

@@ -1,99 +1,122 @@
 """`chatops post`."""
 
-import os
-import sys
+import datetime as dt
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chatops.chat.rooms import MAX_PAYLOAD_BYTES, Room, parse_room
+from chatops.chat.rooms import parse_room
 from chatops.cli import options
-from chatops.cli.context import Selection, open_environment, require_local, select
-from chatops.environment import Environment
+from chatops.cli.context import open_environment, select
+from chatops.cli.post_options import PostOptions, read_expiry, read_moment, read_properties, rooms_and_text
 from chatops.errors import UsageError
 from chatops.render.output import Output
 
 if TYPE_CHECKING:
-    from chatops.chat.messages import Envelope, Kind
+    from chatops.cli.post_run import Outcome
 
 
 def post(
-    room: Annotated[str, typer.Argument(metavar="ROOM", help="/chat/lobby, or lobby for short.")],
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to say; - reads standard input.")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="ROOM... TEXT", help="Rooms, and last what to say; - reads standard input.")
+    ],
     env: options.EnvOption = None,
     who: Annotated[str, typer.Option("--as", metavar="WHO", help="operator (HTTPS) or guest (MQTT).")] = "operator",
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="The display name.")] = "operator",
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="The display name (operator, or guest).")
+    ] = None,
     kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="chat or system.")] = "chat",
+    file: Annotated[Path | None, typer.Option("--file", metavar="FILE", help="Post what is in a file.")] = None,
+    lines: Annotated[bool, typer.Option("--lines", help="One message a line, of --file or standard input.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Post the bytes as they are, without an envelope.")] = False,
+    properties: Annotated[
+        list[str] | None, typer.Option("--property", metavar="NAME=VALUE", help="An MQTT 5 user property.")
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", metavar="TIME", help="Drop it when undelivered for so long, such as 10m.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", metavar="N", help="At most so many messages a second (guests: 50).")
+    ] = None,
+    repeat: Annotated[int, typer.Option("--repeat", metavar="N", min=1, help="Post it so many times.")] = 1,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="Wait until then: 22:00, or a date and time.")
+    ] = None,
+    wait_echo: Annotated[bool, typer.Option("--wait-echo", help="Wait until it has been seen to arrive.")] = False,
     profile: options.ProfileOption = None,
     env_dir: options.EnvDirOption = None,
     json_mode: options.JsonOption = False,
     quiet: options.QuietOption = False,
     verbose: options.VerboseOption = False,
 ) -> None:
-    """Post one message to a room.
+    """Post to one or more rooms.
 
-    Prints its id once AWS has acknowledged it.
+    Prints the id of each message once AWS has acknowledged it, or with --json the receipt: room, id, from, sent,
+    bytes, acknowledged_ms and, with --wait-echo, echo_ms. For several rooms or messages the document has `posted`
+    (how many messages), `receipts` and `failed` instead.
+
+    With --lines or --file all arguments are rooms. Exit code 7 when some rooms or lines did not get through, which it
+    lists; 8 when --wait-echo waited in vain.
 
     \b
     Examples:
       chatops post /chat/lobby "maintenance soon"
-      uptime | chatops post lobby - --kind system
-      chatops post lobby "hello" --as guest --name Ada --json
+      chatops post lobby games help "maintenance at ten" --at 22:00 --kind system
+      uptime | chatops post lobby -
+      chatops post lobby --lines --rate 5 < jokes.txt
+      chatops post lobby "hello" --as guest --name Ada --wait-echo --json
     """
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
     if who not in {"operator", "guest"}:
         raise UsageError(f"Nobody can post as {who!r}", "choose --as operator or --as guest")
     if kind not in {"chat", "system"}:
         raise UsageError(f"There is no kind of message {kind!r}", "choose --kind chat or --kind system")
-    from chatops.chat.messages import Kind, format_time
-    from chatops.cli.compose import compose
-
-    said = _text(text)
+    if rate is not None and not 0 < rate <= 100_000:
+        raise UsageError(f"--rate {rate:g} is no rate", "write messages a second, such as 5")
+    if lines and repeat > 1:
+        raise UsageError("--lines and --repeat cannot go together", "leave one of them out")
+    rooms, text = rooms_and_text(words, file=file is not None, lines=lines)
+    if lines and text is not None:
+        raise UsageError("--lines reads lines, and a text is given too", "leave the text out")
+    asked = PostOptions(
+        rooms=rooms,
+        text=text,
+        file=file,
+        lines=lines,
+        raw=raw,
+        kind=kind,
+        name=name,
+        properties=read_properties(properties or ()),
+        expiry_s=read_expiry(expires),
+        rate=rate,
+        repeat=repeat,
+        at=read_moment(at, dt.datetime.now().astimezone()),
+        wait_echo=wait_echo,
+    )
     selection = select(out, env, env_dir)
     environment = open_environment(out, selection)
-    target = parse_room(room, environment.topic_prefix)
-    if who == "guest":
-        message = _post_as_guest(selection, environment, target, said, name, Kind(kind))
-    else:
-        message, payload = compose("operator", name, said, Kind(kind))
-        from chatops.aws.iot import publish
-        from chatops.aws.session import Aws
-        from chatops.cli.lifecycle import operator_target
+    targets = [parse_room(room, environment.topic_prefix) for room in asked.rooms]
+    from chatops.cli.post_run import run_post
 
-        record = require_local(selection) if selection.is_local else None
-        publish(Aws(operator_target(environment, record, profile)), target.topic, payload)
+    outcome = run_post(out, selection, environment, targets, asked, who, profile)
+    _show(out, outcome, many=lines or repeat > 1, several=len(targets) > 1)
+    outcome.raise_failure(lines=lines or repeat > 1)
+
+
+def _show(out: Output, outcome: "Outcome", *, many: bool, several: bool) -> None:
+    receipts = outcome.receipts
     if out.json_mode:
-        out.document(
-            {"room": target.topic, "id": message.id, "sent": format_time(message.sent), "from": message.sender}
-        )
-    else:
-        out.data(message.id)
-    out.note(f"posted to {target.topic}")
-
-
-def _post_as_guest(
-    selection: Selection, environment: Environment, room: Room, text: str, name: str, kind: "Kind"
-) -> "Envelope":
-    import asyncio
-
-    from chatops.cli.compose import compose
-    from chatops.mqtt.connection import connect
-    from chatops.mqtt.login import log_in
-
-    async def run() -> "Envelope":
-        login = await log_in(environment, os.environ, selection.runtime)
-        message, payload = compose(login.identity, name, text, kind)
-        async with connect(login.address, login.region, login.keys, login.client_id) as chat:
-            await chat.publish(room.topic, payload)
-        return message
-
-    return asyncio.run(run())
-
-
-def _text(argument: str) -> str:
-    text = argument
-    if argument == "-":
-        text = sys.stdin.buffer.read(4 * MAX_PAYLOAD_BYTES).decode("utf-8", "replace").rstrip("\n")
-    if not text.strip():
-        raise UsageError("The text is empty", "say something, or give - to read standard input")
-    return text
+        if receipts and not many and not several:
+            out.document(receipts[0])
+        else:
+            failed = [{"room": room, "problem": error.problem} for room, error in outcome.failed]
+            out.document({"posted": outcome.messages, "receipts": receipts, "failed": failed})
+        return
+    if many:
+        return
+    for receipt in receipts:
+        if receipt["id"] is not None:
+            out.data(receipt["id"])
+        echo = f", seen there after {receipt['echo_ms']} ms" if "echo_ms" in receipt else ""
+        out.note(f"posted to {receipt['room']}{echo}")

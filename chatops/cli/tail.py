@@ -1,30 +1,67 @@
 """`chatops tail`."""
 
-import datetime as dt
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from chatops.chat.rooms import parse_filter
 from chatops.cli import options
-from chatops.cli.context import Selection, open_environment, reload, require_local, select
-from chatops.environment import Environment
-from chatops.errors import UsageError
+from chatops.cli.context import open_environment, select
+from chatops.cli.tail_options import Ends, TailOptions, read_ends, read_selection, read_share, read_size
+from chatops.errors import ExitCode, UsageError
 from chatops.render.output import Output
 
 if TYPE_CHECKING:
-    from chatops.mqtt.signing import Keys
-    from chatops.mqtt.watching import Arrived, Event
+    from chatops.cli.tail_view import End
 
 
 def tail(
     rooms: Annotated[
-        list[str], typer.Argument(metavar="ROOM...", help="Rooms; games/ is that room and all below; + and # match.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="ROOM...", help="Rooms; games/ is that room and all below; + and # match."),
+    ] = None,
     env: options.EnvOption = None,
+    every: Annotated[bool, typer.Option("--all", help="All rooms.")] = False,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", metavar="ROOM", help="Rooms not to show, written like ROOM.")
+    ] = None,
+    grep: Annotated[
+        str | None, typer.Option("--grep", metavar="PATTERN", help="Only messages whose text matches.")
+    ] = None,
+    senders: Annotated[
+        list[str] | None, typer.Option("--from", metavar="WHO", help="Only of this sender: id, its beginning, or name.")
+    ] = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option("--kind", metavar="KIND", help="Only chat, system, join, leave, text or binary; commas between."),
+    ] = None,
+    sample: Annotated[
+        str | None, typer.Option("--sample", metavar="SHARE", help="Only so many of all, by chance, such as 1%.")
+    ] = None,
+    line_format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="Lines of your own, such as '{time:%H:%M} {name}: {text}'."),
+    ] = None,
     count: Annotated[
         int | None, typer.Option("-n", "--count", metavar="N", min=1, help="End after N messages.")
     ] = None,
+    for_: Annotated[str | None, typer.Option("--for", metavar="TIME", help="End after so long, such as 30s.")] = None,
+    idle: Annotated[
+        str | None, typer.Option("--idle", metavar="TIME", help="End when nothing has come for so long.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="PATTERN", help="End after a message whose text matches.")
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option("--record", metavar="FILE", help="Write what is shown, to be replayed later.")
+    ] = None,
+    record_size: Annotated[
+        str, typer.Option("--record-size", metavar="SIZE", help="Begin the next file at this size.")
+    ] = "64M",
+    stats: Annotated[bool, typer.Option("--stats", help="Rates, senders, busiest rooms: live, and at the end.")] = (
+        False
+    ),
     who: Annotated[str, typer.Option("--as", metavar="WHO", help="guest (needs no AWS credentials) or operator.")] = (
         "guest"
     ),
@@ -36,108 +73,64 @@ def tail(
 ) -> None:
     """Show the messages of rooms as they arrive.
 
-    Until Ctrl-C, or until -n messages have come.
+    Until Ctrl-C, or what -n, --until, --for or --idle say. Exit code 0 when -n or --until was fulfilled or not asked
+    for; else 9 when --for ran out first, 8 when --idle did.
 
-    It connects again whenever the connection is lost, and says what was missed. Piped, it prints JSON lines with
-    received, room, id, from, name, kind, text, sent, bytes and encoding (envelope, text or base64).
+    It connects again whenever the connection is lost, and shows the gap as a line of its own. Piped, it prints JSON
+    lines: received, room, id, from, name, kind, text, sent, bytes, encoding (envelope, text or base64) and latency_ms;
+    a gap is a line with kind gap, from, to, reason and missed.
+
+    Fields of --format: time, sent, room, name, from, id, kind, text, bytes, encoding, latency_ms.
 
     \b
     Examples:
       chatops tail /chat/lobby
-      chatops tail lobby games/ --env production
-      chatops tail lobby -n 1 --json | jq .text
+      chatops tail lobby games/ --exclude games/test --env production
+      chatops tail --all --grep '(?i)help' --format '{time:%H:%M} {room} {name}: {text}'
+      chatops tail lobby -n 1 --for 30s --json | jq .text
+      chatops tail --all --stats --record chat.jsonl
     """
-    import asyncio
-
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
     if who not in {"guest", "operator"}:
         raise UsageError(f"Nobody can watch as {who!r}", "choose --as guest or --as operator")
+    if bool(rooms) == every:
+        raise UsageError(
+            "Name rooms, or say --all" if not rooms else "--all watches all rooms: name none beside it",
+            "such as `chatops tail lobby`, or `chatops tail --all`",
+        )
+    if line_format is not None and json_mode:
+        raise UsageError("--format and --json are two forms of the same lines", "leave one of them out")
+    from chatops.chat.line_format import parse_line_format
+
+    wanted = read_selection(grep, senders or (), kinds or ())
+    ends = read_ends(count, for_, idle, until)
+    form = parse_line_format(line_format) if line_format is not None else None
+    share = read_share(sample)
+    record_bytes = read_size("--record-size", record_size)
     selection = select(out, env, env_dir)
     environment = open_environment(out, selection)
-    filters = list(dict.fromkeys(parse_filter(room, environment.topic_prefix) for room in rooms))
-    asyncio.run(_watch(out, selection, filters, count, who, profile))
+    prefix = environment.topic_prefix
+    asked = TailOptions(
+        filters=tuple(dict.fromkeys(parse_filter(room, prefix) for room in rooms or [prefix])),
+        exclude=tuple(parse_filter(room, prefix) for room in exclude or ()),
+        wanted=wanted,
+        share=share,
+        line_format=form,
+        ends=ends,
+        record=record,
+        record_bytes=record_bytes,
+        stats=stats,
+    )
+    from chatops.cli.tail_run import logins, run_tail
+
+    end = run_tail(out, asked, logins(selection, who, profile))
+    if code := _exit_code(end, ends):
+        out.note(f"ended: {end.value}")
+        raise typer.Exit(int(code))
 
 
-async def _watch(
-    out: Output, selection: Selection, filters: list[str], count: int | None, who: str, profile: str | None
-) -> None:
-    import secrets
-
-    from chatops.mqtt.login import Login, address_of, log_in
-    from chatops.mqtt.watching import watch
-
-    async def login() -> Login:
-        environment = reload(selection)
-        if who == "guest":
-            return await log_in(environment, selection.variables, selection.runtime)
-        keys = _operator_keys(selection, environment, profile)
-        client_id = f"operator-{secrets.token_hex(4)}"
-        return Login(address_of(environment), environment.region, keys, client_id, "operator")
-
-    view = _View(out, filters, count)
-    async for event in watch(login, filters):
-        if view.show(event):
-            return
-
-
-class _View:
-    """What a tail has shown so far, and how it shows what comes next."""
-
-    def __init__(self, out: Output, filters: list[str], count: int | None) -> None:
-        self._out = out
-        self._filters = filters
-        self._left = count
-        self._dropped = 0
-        self._lost_at: dt.datetime | None = None
-        self._as_lines = out.json_mode or not out.on_terminal
-        self._several = len(filters) > 1 or any(mark in filters[0] for mark in "+#")
-
-    def show(self, event: "Event") -> bool:
-        """Show one event; returns whether that was all that was asked for."""
-        from chatops.mqtt.watching import Arrived, Connected, Lost
-
-        now = dt.datetime.now(dt.UTC)
-        match event:
-            case Connected():
-                self._connected(now, event.client_id)
-            case Lost():
-                self._lost_at = now
-                self._out.note(f"-- {_clock(now)} lost the connection: {event.reason}; connecting again --")
-            case Arrived():
-                self._arrived(now, event)
-        return self._left == 0
-
-    def _connected(self, now: dt.datetime, client_id: str) -> None:
-        if self._lost_at is None:
-            self._out.note(f"watching {', '.join(self._filters)} as {client_id}")
-            return
-        away = (now - self._lost_at).total_seconds()
-        self._lost_at = None
-        self._out.note(f"-- {_clock(now)} connected again after {away:.1f} s; what was posted meanwhile is missed --")
-
-    def _arrived(self, now: dt.datetime, event: "Arrived") -> None:
-        from chatops.render.messages import json_line, message_record, terminal_line
-
-        records = [message_record(delivery, now) for delivery in event.deliveries[: self._left]]
-        if self._left is not None:
-            self._left -= len(records)
-        self._out.lines(
-            json_line(record) if self._as_lines else terminal_line(self._out, record, several_rooms=self._several)
-            for record in records
-        )
-        if event.dropped > self._dropped:
-            missed = event.dropped - self._dropped
-            self._dropped = event.dropped
-            self._out.note(f"-- {_clock(now)} {missed} messages came too fast to be shown --")
-
-
-def _operator_keys(selection: Selection, environment: Environment, profile: str | None) -> "Keys":
-    from chatops.aws.session import Aws
-    from chatops.cli.lifecycle import operator_target
-
-    record = require_local(selection) if selection.is_local else None
-    return Aws(operator_target(environment, record, profile)).keys()
-
-
-def _clock(moment: dt.datetime) -> str:
-    return moment.astimezone().strftime("%H:%M:%S")
+def _exit_code(end: "End", ends: Ends) -> ExitCode:
+    """Tell a script what ended the tail: what it waited for, or the time."""
+    if end.name in {"COUNT", "UNTIL"} or not ends.awaits:
+        return ExitCode.DONE
+    return ExitCode.THRESHOLD if end.name == "TIME" else ExitCode.DIFFERENCES

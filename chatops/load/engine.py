@@ -8,21 +8,27 @@ import asyncio
 import gc
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 
 from chatops.errors import ChatopsError, ConnectionFailedError
 from chatops.load.cost import Prices, metered_steps, session_minutes, usage
 from chatops.load.joining import Joiner, Joining, MakeClient, Vendor
 from chatops.load.message import HEADER_BYTES
+from chatops.load.meters import CpuMeter, figures_so_far, last_second
 from chatops.load.pacing import due_posts
 from chatops.load.progress import Progress, Stage
+from chatops.load.recording import Recorder
+from chatops.load.replay import Replay
+from chatops.load.restless import Restlessness
 from chatops.load.result import Identities, RunResult
 from chatops.load.scenario import Scenario
-from chatops.load.statistics import Distribution, Statistics
+from chatops.load.statistics import Distribution
 from chatops.load.summary import Course, summarise
 from chatops.load.swarm import Swarm
 from chatops.load.target import Target
+from chatops.load.thresholds import Limit, broken_meanwhile, judge
 from chatops.mqtt.diagnosis import explain_refusal
 from chatops.mqtt.guests import Guests
 from chatops.mqtt.swarm_client import SwarmNetwork, SwarmOptions
@@ -38,6 +44,26 @@ _LEAST_DRAIN_S = 2.0
 _LEAVE_TIMEOUT_S = 15.0
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a run may do beyond its scenario.
+
+    Attributes:
+        limits: what it has to keep; `abort` ends it as soon as it cannot any more.
+        known: identities of an earlier run, taken before new ones are made.
+        keep: gets all identities at the end, in place of their deletion.
+        recorder: writes down what happens; the run flushes it, and leaves closing it to the caller.
+        replay: a recorded rhythm, posted in place of the scenario's rate.
+    """
+
+    limits: tuple[Limit, ...] = ()
+    abort: bool = False
+    known: tuple[str, ...] = ()
+    keep: Callable[[Sequence[str]], None] | None = None
+    recorder: Recorder | None = None
+    replay: Replay | None = None
+
+
 async def run(
     scenario: Scenario,
     target: Target,
@@ -46,6 +72,7 @@ async def run(
     stop: asyncio.Event,
     discard: Discard | None = None,
     prices: Prices | None = None,
+    wishes: Wishes | None = None,
 ) -> RunResult:
     """Run one load test.
 
@@ -56,6 +83,7 @@ async def run(
         stop: set it to end the run early; it drains and still reports.
         discard: deletes the identities that the run made; called at the end, always. They stay when it is None.
         prices: what AWS charges.
+        wishes: thresholds, identities to reuse, a recording.
 
     Raises:
         ChatopsError: nobody could join; the error says why the first one could not.
@@ -74,7 +102,15 @@ async def run(
             Guests(target.cognito_url, target.pool_id, connections=target.calls_at_once)
         )
         engine = Engine(
-            swarm, target, vendor, network.client, events=events, stop=stop, discard=discard, prices=prices or Prices()
+            swarm,
+            target,
+            vendor,
+            network.client,
+            events=events,
+            stop=stop,
+            discard=discard,
+            prices=prices or Prices(),
+            wishes=wishes or Wishes(),
         )
         return await engine.run()
 
@@ -97,6 +133,7 @@ class Engine:
         stop: asyncio.Event,
         discard: Discard | None,
         prices: Prices,
+        wishes: Wishes | None = None,
     ) -> None:
         self._swarm = swarm
         self._scenario = swarm.scenario
@@ -105,11 +142,23 @@ class Engine:
         self._stop = stop
         self._discard = discard
         self._prices = prices
-        self._joiner = Joiner(swarm, vendor, make_client, target.rates, calls_at_once=target.calls_at_once, stop=stop)
+        self._wishes = wishes or Wishes()
+        swarm.recorder = self._wishes.recorder
+        self._joiner = Joiner(
+            swarm,
+            vendor,
+            make_client,
+            target.rates,
+            calls_at_once=target.calls_at_once,
+            stop=stop,
+            known=self._wishes.known,
+        )
+        self._restlessness: Restlessness | None = None
+        self._aborted: tuple[str, ...] = ()
         self._stage = Stage.JOINING
         self._started = 0.0
         self._lag = Distribution()
-        self._cpu = _CpuMeter()
+        self._cpu = CpuMeter()
         self._steady_cpu: float | None = None
         self._in_window: float | None = None
         self._seconds: dict[Stage, float] = {}
@@ -135,7 +184,7 @@ class Engine:
             if self.joining.joined and not self._stop.is_set():
                 await self._load()
                 await self._drain()
-            self._interrupted = self._stop.is_set()
+            self._interrupted = self._stop.is_set() and not self._aborted
         finally:
             self._stage = Stage.LEAVING
             try:
@@ -158,12 +207,19 @@ class Engine:
             lag_ms_p99=self._lag.percentiles().p99 or 0.0,
             in_window=self._in_window,
             interrupted=self._interrupted,
+            aborted=self._aborted,
+            reconnects=self._restlessness.reconnects if self._restlessness is not None else None,
             unstopped=self._unstopped,
             identities=identities,
             cost_predicted=self._scenario.predicted_cost(self._prices, self._target.rates.connects_per_s),
             cost_metered=self._metered_cost(),
         )
-        return summarise(self._swarm, self.joining, course)
+        result = summarise(self._swarm, self.joining, course)
+        if self._wishes.recorder is not None:
+            self._wishes.recorder.differences(result.differences)
+        if not self._wishes.limits:
+            return result
+        return replace(result, thresholds=judge(self._wishes.limits, result.document()))
 
     async def _join(self) -> None:
         await self._joiner.join(range(self._scenario.clients))
@@ -171,23 +227,69 @@ class Engine:
 
     async def _load(self) -> None:
         """Warm-up and steady window."""
-        scenario, swarm = self._scenario, self._swarm
-        senders = swarm.joined_posters()
+        swarm = self._swarm
+        schedule = self._schedule(swarm.joined_posters())
+        gc.collect()
+        gc.freeze()  # no pause of the collector for thousands of clients within the window
+        start_ns = time.monotonic_ns() + round(_LEAD_S * 1e9)
+        if self._wishes.recorder is not None:
+            self._wishes.recorder.zero_us = start_ns // 1000
+        swarm.start_posting(schedule, start_ns)
+        start = start_ns / 1e9
+        restless = self._make_restless(start)
+        try:
+            await self._windows(start)
+        finally:
+            if restless is not None:
+                if not self._stop.is_set():
+                    await self._everybody_back()
+                restless.cancel()
+                await asyncio.gather(restless, return_exceptions=True)
+
+    def _schedule(self, senders: Sequence[int]) -> Iterator[tuple[float, int]]:
+        """Who posts when."""
+        scenario = self._scenario
+        if self._wishes.replay is not None:
+            members: list[list[int]] = [[] for _ in range(scenario.room_count)]
+            for sender in senders:
+                members[scenario.room_of[sender]].append(sender)
+            return self._wishes.replay.schedule(members)
         rank = {sender: place for place, sender in enumerate(scenario.posters)}
         schedule = due_posts(
             senders,
             rate=scenario.posts_per_s_each,
-            span_s=scenario.load_s,
+            span_s=scenario.profile.effort,
             arrivals=scenario.arrivals,
             seed=scenario.seed,
             ranks=[rank[sender] for sender in senders],
             population=len(rank),
         )
-        gc.collect()
-        gc.freeze()  # no pause of the collector for thousands of clients within the window
-        start_ns = time.monotonic_ns() + round(_LEAD_S * 1e9)
-        swarm.start_posting(schedule, start_ns)
-        start = start_ns / 1e9
+        return scenario.profile.warp(schedule)
+
+    def _make_restless(self, start: float) -> "asyncio.Task[None] | None":
+        scenario = self._scenario
+        if not scenario.churn_per_minute and not scenario.storm_share:
+            return None
+        clients = [client for client in range(scenario.clients) if self._swarm.present(client)]
+        self._restlessness = Restlessness(self._swarm, scenario, clients)
+        return asyncio.create_task(self._restlessness.run(start))
+
+    async def _everybody_back(self) -> None:
+        """Wait for those who are away, so that it is known how their return went."""
+        if self._restlessness is None:
+            return
+        self._stage = Stage.DRAIN
+        settled = asyncio.create_task(self._restlessness.settled())
+        scenario = self._scenario
+        end = time.monotonic() + max(scenario.drain_limit_s, scenario.storm_back_s, 3 * scenario.away_s)
+        while not settled.done() and time.monotonic() < end and not self._stop.is_set():
+            self._swarm.enter()
+            await asyncio.sleep(_BEAT_S)
+        settled.cancel()
+        await asyncio.gather(settled, return_exceptions=True)
+
+    async def _windows(self, start: float) -> None:
+        scenario, swarm = self._scenario, self._swarm
         self._stage = Stage.WARM_UP
         await self._book_until(start + scenario.warm_up_s)
         self._seconds[Stage.WARM_UP] = max(0.0, time.monotonic() - start)
@@ -201,6 +303,10 @@ class Engine:
         self._steady_cpu = self._cpu.read()
         if not self._stop.is_set():
             self._in_window = self._share_delivered(round((end - 1) * 1e6))
+        patience = time.monotonic() + scenario.drain_limit_s
+        while swarm.posting() and time.monotonic() < patience and not self._stop.is_set():
+            more = swarm.enter()  # what is late still leaves: its latency from due is what the run is about
+            await asyncio.sleep(0 if more else _BEAT_S)
         await swarm.stop_posting()
 
     async def _book_until(self, end: float) -> None:
@@ -257,7 +363,8 @@ class Engine:
         then, posts, deliveries = self._last_report
         span = now - then if then else now - self._started
         self._last_report = (now, swarm.posts_sent, swarm.ledger.arrivals)
-        p50, p99 = _last_second(swarm.statistics)
+        p50, p99 = last_second(swarm.statistics)
+        self._check_limits()
         self._events(
             Progress(
                 stage=self._stage,
@@ -278,14 +385,26 @@ class Engine:
             )
         )
 
+    def _check_limits(self) -> None:
+        """End the run when a threshold is beyond keeping, if that is wished."""
+        if not self._wishes.abort or self._stage is not Stage.STEADY or self._stop.is_set():
+            return
+        broken = broken_meanwhile(self._wishes.limits, figures_so_far(self._swarm, self.joining, self._metered_cost()))
+        if broken:
+            self._aborted = tuple(limit.expression for limit in broken)
+            self._stop.set()
+
     async def _discard_identities(self) -> Identities:
-        made = list(self.joining.identities)
+        made, reused = list(self.joining.identities), list(self.joining.reused)
+        if self._wishes.keep is not None:
+            self._wishes.keep([*reused, *made])
+            return Identities(len(made), 0, reused=len(reused), kept=len(made) + len(reused))
         if self._discard is None or not made:
-            return Identities(len(made), 0)
+            return Identities(len(made), 0, reused=len(reused))
         try:
-            return Identities(len(made), await self._discard(made))
+            return Identities(len(made), await self._discard(made), reused=len(reused))
         except ChatopsError as error:
-            return Identities(len(made), 0, error.problem)
+            return Identities(len(made), 0, error.problem, reused=len(reused))
 
     async def _nobody_joined(self) -> ChatopsError:
         joining = self.joining
@@ -313,26 +432,3 @@ class Engine:
             receive_qos=scenario.receive_qos,
             minutes=swarm.connects * session_minutes(time.monotonic() - self._started),
         ).dollars(self._prices)
-
-
-class _CpuMeter:
-    """CPU seconds of this process per second, all threads together."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self._cpu, self._wall = time.process_time(), time.monotonic()
-
-    def read(self) -> float:
-        span = time.monotonic() - self._wall
-        return (time.process_time() - self._cpu) / span if span > 0 else 0.0
-
-
-def _last_second(statistics: Statistics) -> tuple[float | None, float | None]:
-    """The p50 and p99 in milliseconds of the latest second that has deliveries."""
-    for second in sorted(statistics.rows, reverse=True)[:5]:
-        p50, p99 = (statistics.rows[second].percentile_us(percent) for percent in (50, 99))
-        if p50 is not None and p99 is not None:
-            return p50 / 1000, p99 / 1000
-    return None, None

@@ -40,7 +40,11 @@ MakeClient = Callable[[int, str, Callable[[], Keys]], Client]
 
 @dataclass(slots=True)
 class Joining:
-    """How the joining went. Mergeable, as all that is counted."""
+    """How the joining went. Mergeable, as all that is counted.
+
+    Attributes:
+        identities: those that were made; `reused` those of an earlier run.
+    """
 
     stages: dict[str, Distribution] = field(default_factory=lambda: {stage: Distribution() for stage in STAGES})
     whole: Distribution = field(default_factory=Distribution)
@@ -48,6 +52,7 @@ class Joining:
     failures: Counter[str] = field(default_factory=Counter)
     refresh_failures: Counter[str] = field(default_factory=Counter)
     identities: list[str] = field(default_factory=list)
+    reused: list[str] = field(default_factory=list)
     first_error: ChatopsError | None = None
     last_credentials: GuestCredentials | None = None
 
@@ -74,6 +79,7 @@ class Joiner:
         rates: the paces.
         calls_at_once: how many Cognito calls are under way at most.
         stop: ends the joining early.
+        known: identities of an earlier run, taken before new ones are made.
         clock: seconds since the epoch, for the credentials' expiry.
     """
 
@@ -86,10 +92,14 @@ class Joiner:
         *,
         calls_at_once: int,
         stop: asyncio.Event,
+        known: Sequence[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.joining = Joining()
         self._clock = clock
+        self._known = tuple(known)
+        self._identities = swarm.scenario.identity_count
+        self._vended: dict[int, asyncio.Future[tuple[GuestCredentials, float] | str]] = {}
         self._holders: list[_Holder] = []
         self._swarm = swarm
         self._vendor = vendor
@@ -110,8 +120,10 @@ class Joiner:
             for client in waiting:
                 if self._stop.is_set():
                     return
-                made = await self._vend()
-                if made is not None:
+                made = await self._credentials_for(client)
+                if isinstance(made, str):
+                    self.joining.failures[made] += 1
+                else:
                     vended.put_nowait((client, *made))
 
         async def connect() -> None:
@@ -127,8 +139,26 @@ class Joiner:
             for _ in range(connectors):
                 vended.put_nowait(None)
 
-    async def _vend(self) -> tuple[GuestCredentials, float] | None:
-        """Get one identity and its credentials; returns them and the seconds it took."""
+    async def _credentials_for(self, client: int) -> tuple[GuestCredentials, float] | str:
+        """A client's credentials and the seconds they took, or the cause of failure.
+
+        Clients that share an identity wait for the first of them; only its time counts.
+        """
+        index = client % self._identities
+        waiting = self._vended.get(index)
+        if waiting is None:
+            waiting = self._vended[index] = self._loop.create_future()
+            waiting.set_result(await self._vend(index))
+            return waiting.result()
+        made = await asyncio.shield(waiting)
+        return made if isinstance(made, str) else (made[0], 0.0)
+
+    async def _vend(self, index: int) -> tuple[GuestCredentials, float] | str:
+        """Get one identity and its credentials; returns them and the seconds it took, or the cause of failure."""
+        if index < len(self._known):
+            known = await self._vend_known(self._known[index])
+            if known is not None:
+                return known
         joining = self.joining
         stage = STAGES[0]
         try:
@@ -139,11 +169,21 @@ class Joiner:
             stage = STAGES[1]
             credentials, credentials_s = await self._timed(stage, self._vendor.credentials(identity))
         except ChatopsError as error:
-            joining.failures[f"{stage}: {type(error).__name__.removesuffix('Error')}"] += 1
             joining.first_error = joining.first_error or error
-            return None
+            return f"{stage}: {type(error).__name__.removesuffix('Error')}"
         joining.last_credentials = credentials
         return credentials, identity_s + credentials_s
+
+    async def _vend_known(self, identity: str) -> tuple[GuestCredentials, float] | None:
+        """Credentials for an identity of an earlier run; None when it is gone and a new one is needed."""
+        await self._pause(self._credential_slots)
+        try:
+            credentials, took = await self._timed(STAGES[1], self._vendor.credentials(identity))
+        except ChatopsError:
+            return None
+        self.joining.reused.append(identity)
+        self.joining.last_credentials = credentials
+        return credentials, took
 
     async def _connect(self, client: int, credentials: GuestCredentials, spent_s: float) -> None:
         joining, swarm = self.joining, self._swarm
@@ -153,7 +193,7 @@ class Joiner:
         stage = STAGES[2]
         try:
             holder = _Holder(credentials)
-            connection = self._make_client(client, credentials.identity_id, lambda: holder.current)
+            connection = self._make_client(client, self._client_id(client, credentials), lambda: holder.current)
             cause, connect_ns = await swarm.connect(client, connection)
             if cause is None:
                 joining.stages[stage].record(connect_ns // 1000)
@@ -169,6 +209,15 @@ class Joiner:
         joining.whole.record(round(spent_s * 1e6) + (connect_ns + subscribe_ns) // 1000)
         joining.joined += 1
         self._holders.append(holder)
+
+    def _client_id(self, client: int, credentials: GuestCredentials) -> str:
+        """The policy lets an identity connect as itself, and with a suffix, as several tabs do.
+
+        A reused identity gets a new suffix in every run: AWS IoT takes one CONNECT a second of each client id.
+        """
+        if self._identities == self._swarm.scenario.clients and not self._known:
+            return credentials.identity_id
+        return f"{credentials.identity_id}-{self._swarm.run}-{client}"
 
     async def keep_fresh(self, every_s: float = 30.0) -> None:
         """Replace credentials that are about to expire, for as long as this runs; a failure is tried again."""

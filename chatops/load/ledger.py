@@ -22,6 +22,10 @@ FOREVER_US = 1 << 62
 MAX_MISSING = 100_000
 """Missing deliveries remembered one by one; beyond that they are counted but a late arrival is not recognised."""
 
+PER_CONNECTION_PER_S = 100
+"""Messages that AWS IoT passes one connection in a second, in and out (L-083F3861); the rest vanishes."""
+
+_SECONDS_KEPT = 256
 _BLAMED_US = 2_000_000  # a connection lost this soon after an acknowledgement explains a missing delivery
 _CONSTANT_OVERHEAD_US = 60_000_000  # a period is forgotten this long after it could last matter
 
@@ -51,7 +55,7 @@ class Post:
 class Room:
     """The receivers of one room and when each was subscribed; `periods` are [asked, confirmed, ended, was lost]."""
 
-    __slots__ = ("changed_us", "confirmed", "index", "latest_window", "members", "periods", "topic")
+    __slots__ = ("changed_us", "confirmed", "index", "latest_window", "members", "periods", "seconds", "topic")
 
     def __init__(self, index: int, topic: str, members: Sequence[int]) -> None:
         self.index = index
@@ -61,6 +65,19 @@ class Room:
         self.periods: list[list[list[int]]] = [[] for _ in self.members]
         self.confirmed = 0
         self.changed_us = -1
+        self.seconds: dict[int, int] = {}
+
+    def count(self, sent_us: int) -> None:
+        """Count a post in its second; only the latest seconds are kept."""
+        second = sent_us // 1_000_000
+        self.seconds[second] = self.seconds.get(second, 0) + 1
+        if len(self.seconds) > _SECONDS_KEPT:
+            del self.seconds[next(iter(self.seconds))]
+
+    def overflowed(self, sent_us: int) -> bool:
+        """Tell whether more was posted around then than a connection is passed."""
+        second = sent_us // 1_000_000
+        return max(self.seconds.get(second + step, 0) for step in (-1, 0, 1)) >= PER_CONNECTION_PER_S
 
 
 class _Sender:
@@ -153,6 +170,7 @@ class Ledger:
         state.next = max(state.next, sequence + 1)
         post = Post(number, room, due_us, sent_us, tally, bin_)
         self.posts[number] = post
+        room.count(sent_us)
         return post
 
     def acknowledged(self, post: Post, at_us: int) -> None:
@@ -283,8 +301,11 @@ class Ledger:
         tally.ambiguous += verdict.ambiguous
         tally.ambiguous_received += verdict.ambiguous_received
         tally.unexpected += verdict.unexpected
+        tally.missed += verdict.missed
+        overflowed = bool(verdict.missing) and post.room.overflowed(post.sent_us)
         for slot in verdict.missing:
             tally.lost_at_disconnect += _lost_connection(post, slot)
+            tally.lost_over_rate += overflowed
             self._differs(tally, Kind.LOST, number, members[slot])
         self.lost += len(verdict.missing)
         post.seen = bytearray()
@@ -318,6 +339,7 @@ class Ledger:
                     verdict.doubtful.append(slot)
             else:
                 verdict.unexpected += here
+                verdict.missed += not here and any(period[2] < post.due_us for period in room.periods[slot])
         return verdict
 
     # Counts.
@@ -372,6 +394,7 @@ class _Judgement:
     ambiguous: int = 0
     ambiguous_received: int = 0
     unexpected: int = 0
+    missed: int = 0
     missing: list[int] = field(default_factory=list)
     doubtful: list[int] = field(default_factory=list)
 

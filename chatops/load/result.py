@@ -9,20 +9,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from chatops.load.generator import Health, Verdict
+from chatops.load.restless import Reconnects
 from chatops.load.scenario import Scenario
-from chatops.load.statistics import Percentiles
+from chatops.load.statistics import Distribution, Percentiles
 from chatops.load.tally import Difference, Tally
+from chatops.load.thresholds import Threshold
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """A limit that was set, what was measured, and whether it held."""
-
-    expression: str
-    measured: float | None
-    held: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +54,13 @@ class Second:
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """The anonymous identities that the run made, and what became of them."""
+    """The anonymous identities that the run made and reused, and what became of them."""
 
     made: int
     discarded: int
     problem: str | None = None
+    reused: int = 0
+    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +74,9 @@ class RunResult:
         join: percentiles of a whole join; `join_stages` of its parts.
         counts: posts and deliveries of the steady window; `latency` likewise, by metric.
         failures: how often what failed, by kind (join, post, disconnect, resubscribe, refresh) and cause.
+        aborted: the thresholds that ended the run early.
+        reconnects: how those fared who left and came back, where the scenario has any.
+        distributions: what `latency` and `join` were read from, by the same names.
         differences: deliveries that went wrong, one by one, as far as they were kept.
         unstopped: clients that did not confirm their disconnecting.
     """
@@ -106,10 +104,13 @@ class RunResult:
     warnings: tuple[str, ...]
     identities: Identities
     interrupted: bool = False
+    aborted: tuple[str, ...] = ()
     unstopped: int = 0
+    reconnects: Reconnects | None = None
     thresholds: tuple[Threshold, ...] = ()
     differences: tuple[Difference, ...] = ()
     differences_omitted: int = 0
+    distributions: Mapping[str, Distribution] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """The JSON document of `chatops loadtest --json`; milliseconds, dollars, counts."""
@@ -120,6 +121,7 @@ class RunResult:
             "started_at": self.started_at,
             "seconds": round(self.seconds, 3),
             "interrupted": self.interrupted,
+            "aborted": list(self.aborted),
             "verdict": self.verdict.value,
             "reasons": list(self.reasons),
             "warnings": list(self.warnings),
@@ -152,6 +154,8 @@ class RunResult:
             "rooms": [{"room": room.topic, "people": room.people, **_deliveries(room.counts)} for room in self.rooms],
             "timeline": [asdict(second) for second in self.timeline],
             "identities": asdict(self.identities),
+            "reconnects": self.reconnects.document() if self.reconnects is not None else None,
+            "differences": {"named": len(self.differences), "omitted": self.differences_omitted},
             "scenario": asdict(self.scenario),
         }
 

@@ -14,12 +14,16 @@ from chatops.errors import UsageError
 from chatops.load.cost import Prices, Usage, metered_steps, session_minutes, usage
 from chatops.load.message import MIN_MESSAGE_BYTES
 from chatops.load.pacing import Arrivals, uniform
+from chatops.load.profile import MAX_FACTOR, MAX_PHASES, Phase, Profile, Shape, shaped
 
 MAX_CLIENTS = 5_000_000
 MAX_POSTS_PER_S = 1_000_000.0
 MAX_CONNECTS_PER_S = 100_000.0
 MAX_SESSION_S = 24 * 3600.0
 """AWS IoT ends a WebSocket after 24 hours."""
+
+LEAST_AWAY_S = 1.2
+"""AWS IoT takes one CONNECT a second of each client id."""
 
 _PLACES = 1 << 40  # streams of `uniform` above the clients' own
 _SILENCE = 1 << 41
@@ -53,6 +57,12 @@ class Scenario:
         seed: what rooms, silence and Poisson gaps follow from.
         prefix: the environment's topic prefix.
         receive_qos: QoS of the subscriptions; at 1 AWS meters an acknowledgement for each delivery.
+        identities: how many anonymous identities carry the clients; None is one each.
+        shape: how the rate changes over the steady window; `spike_factor` is how many times the rate a spike is.
+        phases: the same in detail, in place of `shape` and `duration_s`.
+        churn_per_minute: the part of the clients that leaves in a minute, each to come back after `away_s` on average.
+        storm_share: the part of the clients whose connections drop at once, `storm_at_s` into the steady window (its
+            middle when None), to come back within `storm_back_s`.
 
     Raises:
         UsageError: a value, or a combination, that cannot be.
@@ -75,8 +85,20 @@ class Scenario:
     seed: int = 1
     prefix: str = DEFAULT_PREFIX
     receive_qos: int = 0
+    identities: int | None = None
+    shape: Shape = Shape.CONSTANT
+    spike_factor: float = 5.0
+    phases: tuple[Phase, ...] = ()
+    churn_per_minute: float = 0.0
+    away_s: float = 5.0
+    storm_share: float = 0.0
+    storm_at_s: float | None = None
+    storm_back_s: float = 10.0
 
     def __post_init__(self) -> None:
+        if self.phases:
+            self._check_phases()
+            object.__setattr__(self, "duration_s", math.fsum(phase.seconds for phase in self.phases))
         self._check_people()
         self._check_posts()
         self._check_times()
@@ -98,6 +120,13 @@ class Scenario:
                 )
             if self.spread is Spread.ONE and self.rooms != 1:
                 raise UsageError(f"{self.rooms} rooms cannot be one big room", "leave the number of rooms out")
+        if self.identities is not None:
+            _whole("identities", self.identities, 1, MAX_CLIENTS, "leave them out to have one for each client")
+            if self.identities > self.clients:
+                raise UsageError(
+                    f"{self.identities:,} identities are more than the {self.clients:,} clients that would carry them",
+                    "ask for as many as there are clients at most",
+                )
         _real("Zipf exponent", self.zipf_exponent, 0, 10, "1 is what chats look like")
         _real("silent share", self.silent_share, 0, 1, "0.9 means that one in ten posts")
 
@@ -106,9 +135,10 @@ class Scenario:
             _real("posts per second", self.posts_per_s, 0, MAX_POSTS_PER_S, "0.1 is a lively person")
         else:
             _real("total posts per second", self.total_posts_per_s, 0, MAX_POSTS_PER_S, "try 50")
-        if self.offered_posts_per_s > MAX_POSTS_PER_S:
+        _real("spike factor", self.spike_factor, 0, MAX_FACTOR, "5 is a lively spike")
+        if self.offered_posts_per_s * self.peak > MAX_POSTS_PER_S:
             raise UsageError(
-                f"{self.offered_posts_per_s:,.0f} posts per second in all cannot be",
+                f"{self.offered_posts_per_s * self.peak:,.0f} posts per second in all cannot be",
                 f"stay below {MAX_POSTS_PER_S:,.0f}; AWS IoT takes 20,000 by default",
             )
         _whole("message size", self.message_bytes, MIN_MESSAGE_BYTES, MAX_PAYLOAD_BYTES, "300 is usual")
@@ -126,6 +156,22 @@ class Scenario:
         _real("join timeout", self.join_timeout_s, 1, 600, "30 seconds are usual")
         if self.warm_up_s + self.duration_s > MAX_SESSION_S:
             raise UsageError("The load lasts longer than the 24 hours of a connection", "shorten it")
+        _real("churn per minute", self.churn_per_minute, 0, 60, "0.1 is a tenth of the people a minute")
+        _real("time away", self.away_s, LEAST_AWAY_S, 3600, "5 seconds are usual")
+        _real("storm share", self.storm_share, 0, 1, "0.3 drops three in ten connections")
+        _real("storm's return", self.storm_back_s, LEAST_AWAY_S, 600, "10 seconds are usual")
+        if self.storm_at_s is not None:
+            _real("storm's time", self.storm_at_s, 0, self.duration_s, "leave it out for the middle of the window")
+
+    def _check_phases(self) -> None:
+        if len(self.phases) > MAX_PHASES:
+            raise UsageError(f"{len(self.phases):,} phases are too many", f"{MAX_PHASES:,} are the most")
+        for phase in self.phases:
+            _real(f"length of the phase {phase.name!r}", phase.seconds, 0.1, MAX_SESSION_S, "10 seconds show a lot")
+            for rate in (phase.begin, phase.end):
+                _real(f"rate of the phase {phase.name!r}", rate, 0, MAX_FACTOR, "1 is the scenario's own rate")
+        if self.shape is not Shape.CONSTANT:
+            raise UsageError("A scenario has either a shape or phases", "leave one of them out")
 
     @property
     def room_count(self) -> int:
@@ -194,16 +240,45 @@ class Scenario:
         """Seconds in which posts are due."""
         return self.warm_up_s + self.duration_s
 
+    @property
+    def identity_count(self) -> int:
+        """How many anonymous identities the run takes."""
+        return self.clients if self.identities is None else self.identities
+
+    @cached_property
+    def profile(self) -> Profile:
+        """The rate over warm-up and steady window, as multiples of `offered_posts_per_s`."""
+        steady = self.phases or shaped(self.shape, self.duration_s, self.spike_factor)
+        return Profile((Phase("warm-up", self.warm_up_s, steady[0].begin, steady[0].begin), *steady))
+
+    @property
+    def peak(self) -> float:
+        """The highest multiple of the rate."""
+        return max(
+            (max(phase.begin, phase.end) for phase in self.phases),
+            default=max(1.0, self.spike_factor) if self.shape is Shape.SPIKE else 1.0,
+        )
+
+    @property
+    def storm_s(self) -> float:
+        """When the storm is, in seconds from the start of the load."""
+        return self.warm_up_s + (self.duration_s / 2 if self.storm_at_s is None else self.storm_at_s)
+
+    @property
+    def returns(self) -> float:
+        """How many connections are expected to be made anew, by churn and storm."""
+        return self.clients * (self.churn_per_minute * self.duration_s / 60 + self.storm_share)
+
     def predicted_usage(self, connects_per_s: float | None) -> Usage:
         """What AWS will meter if everything goes as planned, joining at `connects_per_s` included."""
         pace = self.connects_per_s or connects_per_s
         ramp_s = self.clients / pace if pace else 0.0
         topic = room_topic(self.prefix, "00000000", self.room_count)
         return usage(
-            connects=self.clients,
-            subscribes=self.clients,
-            posts=round(self.offered_posts_per_s * self.load_s),
-            deliveries=round(self.offered_deliveries_per_s * self.load_s),
+            connects=self.clients + round(self.returns),
+            subscribes=self.clients + round(self.returns),
+            posts=round(self.offered_posts_per_s * self.profile.effort),
+            deliveries=round(self.offered_deliveries_per_s * self.profile.effort),
             steps=metered_steps(self.message_bytes, len(topic.encode())),
             receive_qos=self.receive_qos,
             minutes=self.clients * session_minutes(ramp_s + self.load_s),

@@ -120,6 +120,13 @@ class Distribution:
         )
         return Percentiles(total, p50, p90, p99, p999, self.max_us / 1000)
 
+    def percentile_ms(self, percent: float) -> float | None:
+        """One percentile, in milliseconds; None without samples."""
+        reached = list(accumulate(self.buckets))
+        if not reached[-1]:
+            return None
+        return min(upper_end(bisect_left(reached, _rank(reached[-1], percent))), self.max_us) / 1000
+
     def encode(self) -> bytes:
         """The compressed form that HdrHistogram's libraries read; `max_us` travels beside it."""
         histogram = HdrHistogram(1, LARGEST_US, _FIGURES)

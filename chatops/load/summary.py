@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from chatops.load.generator import Health, judge, peak_rss_mb
 from chatops.load.joining import Joining
 from chatops.load.progress import Stage
+from chatops.load.restless import Reconnects
 from chatops.load.result import Identities, Phase, RoomResult, RunResult, Second
 from chatops.load.statistics import Distribution, Metric, Percentiles, Statistics, Window
 from chatops.load.swarm import Swarm
@@ -30,6 +31,8 @@ class Course:
     lag_ms_p99: float
     in_window: float | None
     interrupted: bool
+    aborted: tuple[str, ...]
+    reconnects: Reconnects | None
     unstopped: int
     identities: Identities
     cost_predicted: float
@@ -48,9 +51,10 @@ def summarise(swarm: Swarm, joining: Joining, course: Course) -> RunResult:
         in_window=course.in_window,
     )
     partial = []
-    if course.interrupted:
+    if course.interrupted or course.aborted:
         covered = course.seconds.get(Stage.STEADY, 0.0)
-        partial.append(f"the run was interrupted after {covered:.1f} s of the {scenario.duration_s:g} s to measure")
+        ended = f"ended by {' and '.join(course.aborted)}" if course.aborted else "interrupted"
+        partial.append(f"the run was {ended} after {covered:.1f} s of the {scenario.duration_s:g} s to measure")
     judgement = judge(health, lost=counts.lost, partial=tuple(partial))
     return RunResult(
         scenario=scenario,
@@ -82,7 +86,13 @@ def summarise(swarm: Swarm, joining: Joining, course: Course) -> RunResult:
         warnings=judgement.warnings,
         identities=course.identities,
         interrupted=course.interrupted,
+        aborted=course.aborted,
+        reconnects=course.reconnects,
         unstopped=course.unstopped,
+        distributions={
+            "join": joining.whole,
+            **{m.value: d for m in Metric if (d := statistics.distributions.get((Window.STEADY, m))) is not None},
+        },
         differences=tuple(ledger.differences),
         differences_omitted=ledger.differences_omitted,
     )

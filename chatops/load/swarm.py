@@ -15,8 +15,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from chatops.chat.messages import guest_sender
 from chatops.load.ledger import Ledger
 from chatops.load.message import Composer, filler, marker, post_number, read_post_number
+from chatops.load.recording import Recorder
 from chatops.load.scenario import Scenario, room_topic
 from chatops.load.statistics import Distribution, Statistics, Window
 
@@ -24,6 +26,7 @@ PORTION = 500
 """Arrivals entered at a time, about a millisecond's worth: whoever waits for the interpreter lock waits as long."""
 
 OFFLINE = "sender not connected"
+UNSENT = "never sent: the generator was too late"
 TIMED_OUT = "timed out"
 """What a client reports when no acknowledgement came in time."""
 
@@ -34,6 +37,7 @@ _BIN_LIFE_S = 120
 
 Arrival = tuple[int, str, bytes, int]
 _Sent = tuple[int, int, int, int, Window]
+_Unsent = tuple[int, int, Window, str]
 _Answer = tuple[int, int, str | None]
 
 
@@ -45,6 +49,9 @@ class Client(Protocol):
 
     def stop(self) -> None:
         """Disconnect for good."""
+
+    def drop(self) -> None:
+        """Close the connection without a word, for good."""
 
     def subscribe(self, topic: str, qos: int, done: Callable[[str | None], None]) -> None:
         """Subscribe; `done` gets None or the cause of failure, on any thread."""
@@ -88,6 +95,7 @@ class Swarm:
         self.posts_due = 0
         self.posts_sent = 0
         self.clients: dict[int, Client] = {}
+        self.recorder: Recorder | None = None
         self.arrivals: list[Arrival] = []
         self._loop = loop
         self._clock_ns = clock_ns
@@ -97,7 +105,9 @@ class Swarm:
         self._sequences: dict[int, int] = {}
         self._online = bytearray(scenario.clients)
         self._joining: dict[int, asyncio.Future[str | None]] = {}
-        self._sent: list[_Sent | tuple[int, int, Window]] = []
+        self._away: set[int] = set()
+        self._returning: dict[int, Callable[[], None]] = {}
+        self._sent: list[_Sent | _Unsent] = []
         self._answers: list[_Answer] = []
         self._halt = threading.Event()
         self._poster: threading.Thread | None = None
@@ -132,7 +142,7 @@ class Swarm:
         cause = await answer
         if cause is None:
             self._sequences[client] = 0
-            self._composers[client] = Composer(self.run, client, identity, self._filler)
+            self._composers[client] = Composer(self.run, client, guest_sender(identity), self._filler)
         return cause, self._clock_ns() - started
 
     def drop(self, client: int) -> None:
@@ -182,7 +192,7 @@ class Swarm:
             waiting.set_result(cause)
 
     def _on_disconnected(self, client: int, at_ns: int, cause: str) -> None:
-        if self._stopping or client not in self.clients:
+        if self._stopping or client not in self.clients or client in self._away:
             return
         self.disconnects[cause] += 1
         self.ledger.left(client, at_ns // 1000, lost=True)
@@ -208,12 +218,39 @@ class Swarm:
         if cause is None:
             self.ledger.subscribed(client, at_ns // 1000)
             self._online[client] = 1
+            if (returned := self._returning.pop(client, None)) is not None:
+                returned()
         else:
             self.ledger.left(client, at_ns // 1000, lost=True)
             if answer is None:
                 self.resubscribe_failures[cause] += 1
         if answer is not None and not answer.done():
             answer.set_result(cause)
+
+    # Leaving for a while.
+
+    def present(self, client: int) -> bool:
+        """Tell whether a client is there and may leave."""
+        return bool(self._online[client]) and not self._stopping
+
+    def send_away(self, client: int, *, abrupt: bool) -> None:
+        """Have a client leave until `bring_back`; `abrupt` leaves without a word, as a lost network does."""
+        self._online[client] = 0
+        self._away.add(client)
+        self.ledger.left(client, self._clock_ns() // 1000, lost=False)
+        if abrupt:
+            self.clients[client].drop()
+        else:
+            self.clients[client].stop()
+
+    def bring_back(self, client: int, done: Callable[[], None]) -> None:
+        """Connect a client again that was sent away; `done` is called when it is subscribed."""
+        self._away.discard(client)
+        if self._stopping or client not in self.clients:
+            return
+        self._returning[client] = done
+        self._running.add(client)
+        self.clients[client].start()
 
     # Posting, on a thread of its own.
 
@@ -228,7 +265,7 @@ class Swarm:
         return self._poster is not None and self._poster.is_alive()
 
     async def stop_posting(self) -> None:
-        """End the posting, due or not."""
+        """End the posting; what was due by now and has not left counts as failed."""
         self._halt.set()
         if self._poster is not None:
             while self._poster.is_alive():
@@ -248,13 +285,15 @@ class Swarm:
             offset_ns = round(offset_s * 1e9)
             due_ns = self._start_ns + offset_ns
             wait_ns = due_ns - clock_ns()
-            if halt.wait(wait_ns / 1e9) if wait_ns > 0 else halt.is_set():
-                return
             window = Window.WARM_UP if offset_ns < warm_ns else Window.STEADY
-            if self._online[sender]:
+            if halt.wait(wait_ns / 1e9) if wait_ns > 0 else halt.is_set():
+                if due_ns > clock_ns():
+                    return
+                self._sent.append((sender, due_ns // 1000, window, UNSENT))
+            elif self._online[sender]:
                 self._post(sender, due_ns // 1000, window, epoch_s)
-            else:
-                self._sent.append((sender, due_ns // 1000, window))
+            elif sender not in self._away and sender not in self._returning:
+                self._sent.append((sender, due_ns // 1000, window, OFFLINE))
 
     def _post(self, sender: int, due_us: int, window: Window, epoch_s: float) -> None:
         sequence = self._sequences[sender]
@@ -295,14 +334,14 @@ class Swarm:
         del gathered[: len(portion)]
         for entry in portion:
             self.posts_due += 1
-            if len(entry) == 3:  # one that could not be sent
-                sender, due_us, window = entry
+            if len(entry) == 4:
+                sender, due_us, window, cause = entry
                 tally = self.ledger.due(sender, window)
                 tally.failed += 1
                 row = self.statistics.bin(window, self._second(due_us)).row
                 row.due += 1
                 row.failed += 1
-                self.post_failures[OFFLINE] += 1
+                self.post_failures[cause] += 1
                 continue
             sender, sequence, due_us, sent_us, window = entry
             self.posts_sent += 1
@@ -313,6 +352,8 @@ class Swarm:
             self.ledger.sent(sender, sequence, due_us=due_us, sent_us=sent_us, window=window, bin_=bin_)
             if window is Window.STEADY:
                 self.slip.record(sent_us - due_us)
+            if self.recorder is not None:
+                self.recorder.post(sender, sequence, self.scenario.room_of[sender], window, due_us, sent_us)
 
     def _enter_answers(self, count: int) -> None:
         portion = self._answers[:count]
@@ -323,6 +364,8 @@ class Swarm:
             if post is None:
                 continue
             at_us = at_ns // 1000
+            if self.recorder is not None:
+                self.recorder.answer(number, at_us, acknowledged=cause is None)
             if cause is None:
                 ledger.acknowledged(post, at_us)
                 post.bin.acknowledged(at_us - post.due_us, at_us - post.sent_us)
@@ -333,6 +376,8 @@ class Swarm:
 
     def _enter_arrivals(self, portion: Sequence[Arrival]) -> None:
         delivered, beginning = self.ledger.delivered, self._beginning
+        if self.recorder is not None:
+            self._record_arrivals(self.recorder, portion)
         for client, topic, head, at_ns in portion:
             number = read_post_number(head, beginning)
             if number < 0:
@@ -343,8 +388,20 @@ class Swarm:
                 at_us = at_ns // 1000
                 post.bin.delivered(at_us - post.due_us, at_us - post.sent_us)
 
+    def _record_arrivals(self, recorder: Recorder, portion: Sequence[Arrival]) -> None:
+        numbers, receivers, times = recorder.deliveries
+        beginning = self._beginning
+        for client, _, head, at_ns in portion:
+            number = read_post_number(head, beginning)
+            if number >= 0:
+                numbers.append(number)
+                receivers.append(client)
+                times.append(at_ns // 1000)
+
     def tidy(self, now_ns: int) -> None:
         """Once a second: settle what is overdue, pack away what is past."""
+        if self.recorder is not None:
+            self.recorder.flush()
         self.ledger.settle(now_ns // 1000)
         self.statistics.seal(self._second(now_ns // 1000) - _BIN_LIFE_S)
 

@@ -32,9 +32,12 @@ class Tally:
     Attributes:
         failed: posts that could not be sent (the sender was offline), were refused, or got no acknowledgement.
         lost_at_disconnect: of the lost, those whose receiver lost its connection within two seconds.
+        lost_over_rate: of the lost, those in a second in which their receiver was sent more messages, with its own
+            posts, than AWS IoT passes a connection (100/s).
         ambiguous: deliveries that may or may not have been due, since the receiver came or went meanwhile.
         ambiguous_received: of these, those that came.
         unacknowledged_received: deliveries of posts that were never acknowledged.
+        missed: deliveries that nobody owed, since their receiver had left and was not back.
         unexpected: deliveries to somebody who was not subscribed, in another room, or of another run.
     """
 
@@ -46,11 +49,13 @@ class Tally:
     received: int = 0
     lost: int = 0
     lost_at_disconnect: int = 0
+    lost_over_rate: int = 0
     late: int = 0
     duplicate: int = 0
     reordered: int = 0
     ambiguous: int = 0
     ambiguous_received: int = 0
+    missed: int = 0
     unacknowledged_received: int = 0
     unexpected: int = 0
 

@@ -18,8 +18,8 @@ from chatops.local.authorizer import Authorizer
 from chatops.local.broker_events import LifecycleEvents
 from chatops.local.broker_info import ConnectionInfo, Statistics, describe
 from chatops.local.broker_retained import Retained, RetainedMessages
-from chatops.local.broker_routes import Routes
-from chatops.local.broker_values import Counters, Delivery, DisconnectCause, Link, Peer
+from chatops.local.broker_routes import Route, Routes
+from chatops.local.broker_values import Counters, Delivery, DisconnectCause, Interference, Link, Peer
 from chatops.local.credentials import Principal
 from chatops.local.limits import Limits, RateLimiter
 from chatops.local.packets import Codec, Connect, Message, Reason, SubscriptionRequest
@@ -69,6 +69,7 @@ class Broker:
         self._account_out = (
             None if self.limits.publishes_out is None else RateLimiter(self.limits.publishes_out, clock=clock)
         )
+        self.interference: Interference | None = None
         self.events = LifecycleEvents(self.deliver, lambda: self._routes.reserved > 0, wall_clock)
 
     @property
@@ -233,6 +234,8 @@ class Broker:
         """
         route = self._routes.find(message.topic)
         receivers = 0
+        if self.interference is not None:
+            return self._deliver_interfered(self.interference, message, route, origin)
         for group in route.groups:
             sessions = group.sessions
             if group.no_local and origin is not None:
@@ -263,6 +266,34 @@ class Broker:
                     dirty.append(session)
                 out.append(packet)
                 receivers += 1
+        for members in route.shared:
+            receivers += self._deliver_shared(message, members)
+        self._outbox.wake()
+        self.counters.messages_out += receivers
+        self.counters.denied += route.denied
+        return receivers
+
+    def _deliver_interfered(
+        self, interference: Interference, message: Message, route: Route, origin: Session | None
+    ) -> int:
+        """Deliver one by one through injected faults, which may deliver later, twice or never."""
+
+        def later(session: Session, qos: int, *, retain: bool, ids: tuple[int, ...]) -> Callable[[], bool]:
+            def send() -> bool:
+                sent = self._deliver_to(session, message, qos, retain=retain, ids=ids)
+                self._outbox.wake()
+                return sent
+
+            return send
+
+        receivers = 0
+        for group in route.groups:
+            qos = 1 if message.qos and group.qos else 0
+            retain = message.retain and group.retain_as_published
+            for session in group.sessions:
+                if session is not origin or not group.no_local:
+                    send = later(session, qos, retain=retain, ids=group.subscription_ids)
+                    receivers += interference.deliver(session, origin, message.topic, send)
         for members in route.shared:
             receivers += self._deliver_shared(message, members)
         self._outbox.wake()

@@ -1,5 +1,6 @@
 """Small things that sessions, broker and gateway hand one another."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -37,6 +38,14 @@ class Link(Protocol):
 
     def close(self, reason: Reason, cause: DisconnectCause, text: str | None = None) -> None:
         """Say why and hang up."""
+        ...
+
+
+class Interference(Protocol):
+    """What stands between broker and sessions while faults are injected; `chatops.local.faults.Faults` does."""
+
+    def deliver(self, receiver: object, sender: object, topic: str, send: Callable[[], bool]) -> bool:
+        """Have `send` deliver now, later, twice or never; returns whether it goes out, as far as is known."""
         ...
 
 

@@ -115,6 +115,17 @@ class Gateway:
             getattr(server, "abort_clients", _nothing)()
         self._servers.clear()
 
+    def cut(self) -> int:
+        """Reset every connection, as a lost network does; returns how many there were."""
+        connections = list(self._services.connections)
+        for connection in connections:
+            connection.abort()
+        return len(connections)
+
+    def throttle(self, quota: str, rate: float | None) -> None:
+        """Enforce a quota of the account from now on; None is what `limits` has. See `Services.throttle`."""
+        self._services.throttle(quota, rate)
+
     async def _listen(self, host: str, port: int, tls_context: ssl.SSLContext | None) -> int:
         server = await ws_create_server(
             self._accept,

@@ -54,14 +54,23 @@ class Services:
 
     def __post_init__(self) -> None:
         limits = self.limits
-        if limits.connects is not None:
-            self.connects = RateLimiter(limits.connects, clock=self.clock)
         if limits.connects_per_client is not None:
             self.connects_by_client = KeyedLimiter(limits.connects_per_client, 1, self.clock)
-        if limits.publishes_in is not None:
-            self.publishes = RateLimiter(limits.publishes_in, clock=self.clock)
-        if limits.subscriptions is not None:
-            self.subscriptions = RateLimiter(limits.subscriptions, clock=self.clock)
+        for quota in ("connects", "publishes-in", "subscriptions"):
+            self.throttle(quota, None)
+
+    def throttle(self, quota: str, rate: float | None) -> None:
+        """Enforce a rate per second: `connects`, `publishes-in` or `subscriptions`; None is the quota in `limits`."""
+        match quota:
+            case "connects":
+                self.connects = self._limiter(self.limits.connects if rate is None else rate)
+            case "publishes-in":
+                self.publishes = self._limiter(self.limits.publishes_in if rate is None else rate)
+            case _:
+                self.subscriptions = self._limiter(self.limits.subscriptions if rate is None else rate)
+
+    def _limiter(self, rate: float | None) -> RateLimiter | None:
+        return None if rate is None else RateLimiter(rate, clock=self.clock)
 
     def leave(self, connection: Closable) -> None:
         """Take note that a connection's socket is gone."""

@@ -11,7 +11,7 @@ hold the interpreter lock, so that they only append and wake the loop.
 """
 
 import asyncio
-from collections import deque
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,24 +22,26 @@ from awscrt import io, mqtt5
 from chatops.errors import ChatopsError, ConnectionFailedError, NotAuthorisedError
 from chatops.mqtt.diagnosis import explain_refusal
 from chatops.mqtt.endpoint import GatewayAddress
+from chatops.mqtt.event_thread import EventThread
+from chatops.mqtt.futures import outcome
+from chatops.mqtt.inbox import INBOX_LIMIT, Delivery, Inbox, Missed
 from chatops.mqtt.signing import Keys, handshake_signer
 
-INBOX_LIMIT = 50_000
-"""Deliveries held for a reader that lags; beyond it the oldest are dropped and counted."""
+__all__ = [
+    "INBOX_LIMIT",
+    "ChatConnection",
+    "ConnectionLostError",
+    "Delivery",
+    "Missed",
+    "Will",
+    "connect",
+    "transport_security",
+]
 
 _CONNECT_TIMEOUT_S = 15.0
 _STOP_TIMEOUT_S = 3.0
-_KEEP_ALIVE_S = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One message as it arrived."""
-
-    topic: str
-    payload: bytes
-    retain: bool
-    user_properties: tuple[tuple[str, str], ...] = ()
+_KEEP_ALIVE_S = 30  # the shortest that AWS IoT takes
+_PING_TIMEOUT_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,17 @@ class Will:
 
 
 class ConnectionLostError(ConnectionFailedError):
-    """A connection that was up has ended. `reason` is for people, such as "session taken over"."""
+    """A connection that was up has ended.
 
-    def __init__(self, reason: str) -> None:
+    Attributes:
+        reason: for people, such as "session taken over".
+        unnoticed_s: for how long at most it had been dead when that was noticed, in seconds.
+    """
+
+    def __init__(self, reason: str, unnoticed_s: float = 0.0) -> None:
         super().__init__(f"The connection to the gateway was lost: {reason}", "run the command again")
         self.reason = reason
+        self.unnoticed_s = unnoticed_s
 
 
 def transport_security(address: GatewayAddress) -> io.ClientTlsContext | None:
@@ -71,12 +79,11 @@ def transport_security(address: GatewayAddress) -> io.ClientTlsContext | None:
 class ChatConnection:
     """An open connection; made by `connect`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, thread: EventThread | None = None) -> None:
         self._loop = loop
+        self._thread = thread
         self._client: mqtt5.Client | None = None
-        self._inbox: deque[Delivery] = deque(maxlen=INBOX_LIMIT)
-        self._received = 0
-        self._taken = 0
+        self._inbox = Inbox()
         self._waiting = False
         self._arrival = asyncio.Event()
         self._connected: asyncio.Future[None] = loop.create_future()
@@ -87,7 +94,11 @@ class ChatConnection:
     @property
     def dropped(self) -> int:
         """Deliveries that were dropped because nobody took them in time."""
-        return self._received - self._taken - len(self._inbox)
+        return self._inbox.dropped
+
+    def take_missed(self) -> Missed | None:
+        """Deliveries that have been dropped since the last call."""
+        return self._inbox.take_missed()
 
     async def subscribe(self, filters: Sequence[str], qos: int = 0) -> None:
         """Subscribe, eight filters a packet, as AWS IoT takes them.
@@ -140,20 +151,35 @@ class ChatConnection:
             NotAuthorisedError: the gateway ended it for lack of permission.
         """
         while True:
-            batch = []
-            while self._inbox:
-                batch.append(self._inbox.popleft())
-            self._taken += len(batch)
-            if batch:
-                yield batch
-                continue
-            if self._ended is not None:
-                raise self._ended
-            self._arrival.clear()
-            self._waiting = True
+            yield await self.next_batch()
+
+    async def next_batch(self, timeout_s: float | None = None) -> list[Delivery]:
+        """What has arrived; waits for it, unless something is there.
+
+        Args:
+            timeout_s: how long to wait at most; nothing is returned then.
+
+        Raises:
+            ConnectionLostError, NotAuthorisedError: as `deliveries`, once all that had arrived has been taken.
+        """
+        if batch := self._inbox.take():
+            return batch
+        if self._ended is not None:
+            raise self._ended
+        self._arrival.clear()
+        self._waiting = True
+        try:
             if not self._inbox and self._ended is None:
-                await self._arrival.wait()
+                async with asyncio.timeout(timeout_s):
+                    await self._arrival.wait()
+        except TimeoutError:
+            return self._inbox.take()
+        finally:
             self._waiting = False
+        batch = self._inbox.take()
+        if not batch and self._ended is not None:
+            raise self._ended
+        return batch
 
     def _open(self) -> mqtt5.Client:
         if self._ended is not None:
@@ -164,10 +190,9 @@ class ChatConnection:
 
     async def _done(self, future: Any) -> Any:
         """Wait for one of awscrt's futures, or for the end of the connection."""
-        operation = asyncio.wrap_future(future, loop=self._loop)
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                return await operation
+                return await outcome(future)
         except TimeoutError:
             raise ConnectionFailedError(
                 "The gateway did not acknowledge in time", "it may be throttling; try again in a moment"
@@ -185,20 +210,22 @@ class ChatConnection:
     def _on_publish(self, data: Any) -> None:
         packet = data.publish_packet
         properties = packet.user_properties
-        self._inbox.append(
+        self._inbox.put(
             Delivery(
-                topic=packet.topic,
-                payload=packet.payload or b"",
-                retain=bool(packet.retain),
-                user_properties=tuple((p.name, p.value) for p in properties) if properties else (),
+                packet.topic,
+                packet.payload or b"",
+                bool(packet.retain),
+                tuple((p.name, p.value) for p in properties) if properties else (),
+                time.time(),
             )
         )
-        self._received += 1
         if self._waiting:
             self._waiting = False
             self._call_soon(self._arrival.set)
 
     def _on_success(self, _data: Any) -> None:
+        if self._thread is not None:
+            self._thread.keep_state()
         self._call_soon(self._settle, None)
 
     def _on_failure(self, data: Any) -> None:
@@ -217,7 +244,9 @@ class ChatConnection:
         packet = data.disconnect_packet
         problem: ChatopsError
         if packet is None:
-            problem = ConnectionLostError(_first_sentence(data.exception))
+            silent = getattr(data.exception, "name", "") == "AWS_ERROR_MQTT5_PING_RESPONSE_TIMEOUT"
+            unnoticed_s = _KEEP_ALIVE_S + _PING_TIMEOUT_MS / 1000 if silent else 0.0
+            problem = ConnectionLostError(_first_sentence(data.exception), unnoticed_s)
         elif int(packet.reason_code) == 0x87:
             problem = _refused("staying", "", packet.reason_code, packet.reason_string)
         else:
@@ -264,6 +293,7 @@ async def connect(
     *,
     will: Will | None = None,
     tls: io.ClientTlsContext | None = None,
+    thread: EventThread | None = None,
 ) -> AsyncGenerator[ChatConnection]:
     """Open one connection and close it at the end.
 
@@ -274,16 +304,17 @@ async def connect(
         client_id: a guest's must be its identity id, or that with `-` and a suffix.
         will: what to say when this client vanishes.
         tls: a context to share; made here when the address needs one and none is given.
+        thread: a thread for callbacks that connections share; awscrt's own threads when none is given.
 
     Raises:
         NotAuthorisedError: the signature or the policy was refused; the message says which and why.
         ConnectionFailedError: the gateway cannot be reached.
     """
-    chat = ChatConnection(asyncio.get_running_loop())
+    chat = ChatConnection(asyncio.get_running_loop(), thread)
     options = mqtt5.ClientOptions(
         host_name=address.host,
         port=address.port,
-        bootstrap=io.ClientBootstrap.get_or_create_static_default(),
+        bootstrap=thread.bootstrap if thread is not None else io.ClientBootstrap.get_or_create_static_default(),
         tls_ctx=tls or transport_security(address),
         websocket_handshake_transform=handshake_signer(region, lambda: keys),
         connect_options=mqtt5.ConnectPacket(
@@ -296,6 +327,7 @@ async def connect(
         offline_queue_behavior=mqtt5.ClientOperationQueueBehaviorType.FAIL_ALL_ON_DISCONNECT,
         extended_validation_and_flow_control_options=mqtt5.ExtendedValidationAndFlowControlOptions.NONE,
         connack_timeout_ms=int(_CONNECT_TIMEOUT_S * 1000),
+        ping_timeout_ms=_PING_TIMEOUT_MS,
         on_publish_callback_fn=chat._on_publish,  # noqa: SLF001  (this function is the class's constructor)
         on_lifecycle_event_connection_success_fn=chat._on_success,  # noqa: SLF001
         on_lifecycle_event_connection_failure_fn=chat._on_failure,  # noqa: SLF001

@@ -4,7 +4,6 @@ awscrt reports a refused handshake as one error code, whatever the status and th
 by hand with a fresh signature, reads both.
 """
 
-import asyncio
 import json
 from base64 import b64encode
 from secrets import token_bytes
@@ -15,6 +14,7 @@ from yarl import URL
 
 from chatops.errors import ChatopsError, ConnectionFailedError, NotAuthorisedError
 from chatops.mqtt.endpoint import GatewayAddress
+from chatops.mqtt.futures import outcome
 from chatops.mqtt.signing import Keys
 
 _TIMEOUT_S = 5.0
@@ -80,7 +80,7 @@ async def presign(address: GatewayAddress, region: str, keys: Keys) -> str:
         service="iotdevicegateway",
         omit_session_token=True,
     )
-    await asyncio.wrap_future(auth.aws_sign_request(request, config))
+    await outcome(auth.aws_sign_request(request, config))
     return str(request.path)
 
 

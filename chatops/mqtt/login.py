@@ -26,7 +26,7 @@ class Login:
     """Someone who is ready to connect: a guest, or an operator with keys of AWS.
 
     Attributes:
-        identity: a guest's identity id, or "operator": what an envelope says in `from`.
+        identity: a guest's identity id, or "operator". A guest's is a secret: see `chat.messages.guest_sender`.
     """
 
     address: GatewayAddress

@@ -150,6 +150,10 @@ class SwarmClient:
         """Disconnect; `SwarmEvents.stopped` follows."""
         self._client.stop(mqtt5.DisconnectPacket(reason_code=mqtt5.DisconnectReasonCode.NORMAL_DISCONNECTION))
 
+    def drop(self) -> None:
+        """Close the connection without a DISCONNECT, as a lost network does; `SwarmEvents.stopped` follows."""
+        self._client.stop()
+
     def subscribe(self, topic: str, qos: int, done: Callable[[str | None], None]) -> None:
         """Subscribe to one topic; `done` gets None, or the cause of failure, on awscrt's thread."""
         packet = mqtt5.SubscribePacket([mqtt5.Subscription(topic, mqtt5.QoS(qos))])

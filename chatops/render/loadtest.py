@@ -1,21 +1,27 @@
-"""A load test's progress and result, for people; 80 columns are enough."""
+"""A load test's plan, progress and result, for people; 80 columns are enough.
 
-from collections.abc import Iterator
+A result is read from its JSON document, so that a recorded run is shown as a fresh one is.
+"""
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from chatops.chat.text import safe_text
 from chatops.load.generator import Verdict
+from chatops.load.preflight import Preflight
 from chatops.load.progress import Progress
-from chatops.load.result import RunResult
 from chatops.load.scenario import Scenario
-from chatops.load.statistics import Percentiles
 from chatops.render.output import Output
 
-_STYLES = {Verdict.VALID: "1;32", Verdict.PARTIAL: "1;33", Verdict.NOT_VALID: "1;31"}
+_STYLES = {Verdict.VALID.value: "1;32", Verdict.PARTIAL.value: "1;33", Verdict.NOT_VALID.value: "1;31"}
 _LATENCIES = (
     ("delivery", "delivery, from due"),
     ("delivery_from_send", "delivery, from sent"),
     ("ack", "acknowledged, from due"),
 )
-_STAGES = (("identity", "identity"), ("credentials", "credentials"), ("connect", "connect"), ("subscribe", "subscribe"))
+_STAGES = ("identity", "credentials", "connect", "subscribe")
+_FIGURES = ("p50", "p90", "p99", "p999", "max")
+_WIDTH = 79
 
 
 def scenario_line(scenario: Scenario) -> str:
@@ -25,6 +31,34 @@ def scenario_line(scenario: Scenario) -> str:
         f"{scenario.offered_posts_per_s:,.4g} posts/s, {scenario.offered_deliveries_per_s:,.4g} deliveries/s expected, "
         f"{scenario.warm_up_s + scenario.duration_s:g} s"
     )
+
+
+def plan_lines(plan: Preflight) -> Iterator[str]:
+    """What a run will ask for."""
+    quotas = plan.quotas
+
+    def row(name: str, wanted: str, quota: float | None) -> str:
+        return f"{name:<22} {wanted:>14}" + (f"   of {quota:,.0f}" if quota is not None else "")
+
+    def pace(value: float | None) -> str:
+        return "unpaced" if value is None else f"{value:,.1f}/s"
+
+    yield row("guests", f"{plan.clients:,}", quotas.connections)
+    yield row("identities", f"{plan.identities:,}", None)
+    yield row("rooms", f"{plan.rooms:,}", None)
+    yield row("fullest room", f"{plan.fullest_room:,}", None)
+    yield row("GetId", pace(plan.get_id), quotas.identities)
+    yield row("connects", pace(plan.connects), quotas.connects)
+    yield row("ramp", f"{plan.ramp_s:,.1f} s", None)
+    yield row("load", f"{plan.load_s:,.1f} s", None)
+    yield row("publishes in", pace(plan.publishes_in), quotas.publishes_in)
+    yield row("publishes out", pace(plan.publishes_out), quotas.publishes_out)
+    yield row("busiest connection", pace(plan.busiest_connection), 100 if quotas.per_connection else None)
+    yield row("bytes out", f"{plan.bytes_out / 1024:,.0f} KiB/s", None)
+    yield row("cost", f"${plan.cost_usd:,.4f}", None)
+    yield f"{'quotas':<22} {quotas.source}"
+    yield from _wrapped("warning", plan.warnings)
+    yield from _wrapped("refused", plan.refusals)
 
 
 def progress_line(progress: Progress) -> str:
@@ -41,39 +75,54 @@ def progress_line(progress: Progress) -> str:
     return line
 
 
-def result_lines(out: Output, result: RunResult) -> Iterator[str]:
+def result_lines(out: Output, document: Mapping[str, Any]) -> Iterator[str]:
     """The figures of a run as lines for standard output."""
-    counts, scenario = result.counts, result.scenario
-    failed = f", {result.join_failed:,} failed" if result.join_failed else ""
-    yield f"joined       {result.joined:,} of {scenario.clients:,} guests in {result.joined_in_s:.2f} s{failed}"
+    clients, posts, deliveries = document["clients"], document["posts"], document["deliveries"]
+    failed = f", {clients['failed']:,} failed" if clients["failed"] else ""
+    joined = f"{clients['joined']:,} of {clients['asked']:,} guests"
+    yield f"joined       {joined} in {document['join']['seconds']:.2f} s{failed}"
     yield (
-        f"posts        {counts.due:,} due, {counts.sent:,} sent, {counts.acknowledged:,} acknowledged, "
-        f"{counts.failed:,} failed"
+        f"posts        {posts['due']:,} due, {posts['sent']:,} sent, {posts['acknowledged']:,} acknowledged, "
+        f"{posts['failed']:,} failed"
     )
     yield (
-        f"deliveries   {counts.expected:,} expected, {counts.received:,} received, {counts.lost:,} lost, "
-        f"{counts.duplicate:,} duplicate, {counts.reordered:,} reordered"
+        f"deliveries   {deliveries['expected']:,} expected, {deliveries['received']:,} received, "
+        f"{deliveries['lost']:,} lost,"
     )
+    yield f"             {deliveries['duplicate']:,} duplicate, {deliveries['reordered']:,} reordered" + "".join(
+        f", {deliveries.get(name, 0):,} {words}"
+        for name, words in (("late", "late"), ("ambiguous", "ambiguous"), ("unexpected", "unexpected"))
+        if deliveries.get(name)
+    )
+    for name, words in (
+        ("lost_at_disconnect", "at a lost connection"),
+        ("lost_over_rate", "in seconds over 100 messages to a connection"),
+    ):
+        if deliveries.get(name):
+            yield f"             {deliveries[name]:,} of the lost {words}"
+    yield from _reconnects(document)
     yield ""
     yield f"{'':<24}{'p50':>9}{'p90':>9}{'p99':>9}{'p99.9':>9}{'max':>9}"
-    for key, words in _LATENCIES:
-        if key in result.latency:
-            yield _row(words, result.latency[key])
-    yield _row("join, whole", result.join)
-    for key, words in _STAGES:
-        if key in result.join_stages:
-            yield _row(f"  {words}", result.join_stages[key])
+    latency, stages = document["latency_ms"], document["join"].get("stages_ms", {})
+    for key, words in (*_LATENCIES, ("join", "join, whole")):
+        if key in latency:
+            yield _row(words, latency[key])
+    for key in _STAGES:
+        if key in stages:
+            yield _row(f"  {key}", stages[key])
     yield ""
-    yield from _causes(result)
-    health = result.health
+    yield from _causes(document)
+    generator, cost = document["generator"], document["cost_usd"]
     yield (
-        f"generator    {health.cpu:.0%} of a core, timers {health.lag_ms_p99:.1f} ms late at p99, "
-        f"{health.rss_mb:,.0f} MB"
+        f"generator    {generator['cpu']:.0%} of a core, timers {generator['lag_ms_p99']:.1f} ms late at p99, "
+        f"{generator['rss_mb']:,.0f} MB"
     )
-    yield f"cost         ${result.cost_metered:,.4f} metered, ${result.cost_predicted:,.4f} predicted (AWS, us-east-1)"
-    yield from (f"warning      {warning}" for warning in result.warnings)
-    verdict = out.styled(result.verdict.value, _STYLES[result.verdict])
-    yield f"verdict      {verdict}{': ' + '; '.join(result.reasons) if result.reasons else ''}"
+    yield f"cost         ${cost['metered']:,.4f} metered, ${cost['predicted']:,.4f} predicted (AWS, us-east-1)"
+    yield from _thresholds(out, document)
+    yield from _wrapped("warning", document.get("warnings", ()))
+    verdict = str(document["verdict"])
+    yield f"verdict      {out.styled(safe_text(verdict), _STYLES.get(verdict, '1'))}"
+    yield from _wrapped("", document.get("reasons", ()))
 
 
 def duration(milliseconds: float | None) -> str:
@@ -89,12 +138,39 @@ def duration(milliseconds: float | None) -> str:
     return f"{milliseconds / 1000:.1f} s"
 
 
-def _row(words: str, found: Percentiles) -> str:
-    figures = (found.p50, found.p90, found.p99, found.p999, found.max)
-    return f"{words:<24}" + "".join(f"{duration(figure):>9}" for figure in figures)
+def _row(words: str, found: Mapping[str, float | None]) -> str:
+    return f"{words:<24}" + "".join(f"{duration(found.get(figure)):>9}" for figure in _FIGURES)
 
 
-def _causes(result: RunResult) -> Iterator[str]:
-    for kind, causes in result.failures.items():
+def _reconnects(document: Mapping[str, Any]) -> Iterator[str]:
+    found = document.get("reconnects")
+    if not found:
+        return
+    missed = document["deliveries"].get("missed", 0)
+    yield f"came back    {found['returned']:,} of {found['left']:,} that left; {missed:,} deliveries missed meanwhile"
+    storm = found["storm"]
+    if storm["dropped"]:
+        seconds = storm["seconds_until_99_percent_back"]
+        words = "99 % were never back" if seconds is None else f"99 % were back after {seconds:.1f} s"
+        yield f"storm        {storm['dropped']:,} dropped at once; {words}"
+
+
+def _thresholds(out: Output, document: Mapping[str, Any]) -> Iterator[str]:
+    for each in document.get("thresholds", ()):
+        word = out.styled("held", "32") if each["held"] else out.styled("NOT KEPT", "1;31")
+        measured = each["measured"]
+        figure = "not measured" if measured is None else f"measured {measured:,.4g}"
+        yield f"threshold    {word}: {safe_text(str(each['expression']))} ({figure})"
+
+
+def _causes(document: Mapping[str, Any]) -> Iterator[str]:
+    for kind, causes in document["failures"].items():
         for cause, count in sorted(causes.items(), key=lambda item: -item[1])[:5]:
-            yield f"failed       {count:,} x {kind}: {cause}"
+            yield f"failed       {count:,} x {safe_text(kind)}: {safe_text(cause)}"
+
+
+def _wrapped(name: str, texts: Any) -> Iterator[str]:
+    import textwrap  # noqa: PLC0415  (only here)
+
+    for text in texts:
+        yield from textwrap.wrap(safe_text(str(text)), _WIDTH, initial_indent=f"{name:<13}", subsequent_indent=" " * 13)

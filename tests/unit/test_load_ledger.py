@@ -222,6 +222,24 @@ def test_by_room_and_window() -> None:
 # Against a model.
 
 
+def test_losses_in_an_overfull_second_are_explained() -> None:
+    books = ledger(2, patience_us=10)
+    for client in range(2):
+        books.subscribing(client, 0)
+        books.subscribed(client, 1)
+    for second, count in ((10, 100), (20, 99)):
+        for index in range(count):
+            sequence = second * 1000 + index
+            entry = post(books, sequence, due_us=second * 1_000_000 + index, sender=0)
+            books.acknowledged(entry, second * 1_000_000 + 500)
+            books.delivered(entry.number, 0, TOPIC)
+            if index:
+                books.delivered(entry.number, 1, TOPIC)
+    books.settle(100_000_000)
+    counted = books.total()
+    assert (counted.lost, counted.lost_over_rate) == (2, 1)
+
+
 @dataclass
 class _Log:
     """Everything that happened, for the model to judge afterwards."""
@@ -243,6 +261,10 @@ def _standing(log: _Log, number: int, receiver: int) -> str:
         if asked <= acked and (ended is None or ended >= due):
             return "maybe"
     return "absent"
+
+
+def _was_there(log: _Log, number: int, receiver: int) -> bool:
+    return any(ended is not None and ended < log.due[number] for _, _, ended in log.periods.get(receiver, []))
 
 
 def _model(log: _Log, people: int) -> Tally:
@@ -274,6 +296,7 @@ def _model(log: _Log, people: int) -> Tally:
                     tally.ambiguous_received += came
                 case _:
                     tally.unexpected += came
+                    tally.missed += not came and _was_there(log, number, receiver)
     return tally
 
 

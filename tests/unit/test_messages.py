@@ -18,6 +18,7 @@ from chatops.chat.messages import (
     decode,
     encode,
     format_time,
+    guest_sender,
     parse_time,
 )
 
@@ -298,3 +299,11 @@ class TestIds:
     def test_a_clock_that_is_off_by_ages(self, now: float) -> None:
         with pytest.raises(OverflowError):
             MessageIds(lambda: now).new()
+
+
+def test_what_a_guest_is_called_tells_nobody_its_identity() -> None:
+    identity = "us-east-1:7b0cb1f2-1111-4222-8333-444455556666"
+    name = guest_sender(identity)
+    assert name == guest_sender(identity) != guest_sender(identity + "0")
+    assert name.startswith("guest-")
+    assert "7b0c" not in name

@@ -18,7 +18,7 @@ def test_data_and_words_go_their_own_ways() -> None:
     out.note("note")
     out.detail("detail")
     out.error("it broke", "mend it")
-    assert stdout.getvalue() == 'data\n{\n  "a": "ü"\n}\n'
+    assert stdout.getvalue() == 'data\n{\n  "a": "\\u00fc"\n}\n'
     assert stderr.getvalue() == "note\nerror: it broke\n  fix: mend it\n"
 
 

@@ -1,0 +1,74 @@
+"""Identities that are kept from one load test to the next, encrypted at rest.
+
+Whoever knows an anonymous identity's id can get its credentials, so the file is encrypted with a key that follows
+from the operator's own secret key and the pool: it is of use to that operator alone, who could list the pool anyway.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chatops.cli.loadtest_target import Place
+from chatops.errors import ConfigurationError
+from chatops.runtime import write_private
+
+_MOST_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class KeptIdentities:
+    """The kept identities of one pool."""
+
+    path: Path
+    _key: bytes
+
+    def known(self) -> tuple[str, ...]:
+        """Those there are; none when there is no file, or it is another operator's."""
+        from cryptography.fernet import Fernet, InvalidToken
+
+        try:
+            if self.path.stat().st_size > _MOST_BYTES:
+                return ()
+            found = json.loads(Fernet(self._key).decrypt(self.path.read_bytes()))
+        except (OSError, ValueError, InvalidToken):
+            return ()
+        return tuple(text for text in found if isinstance(text, str)) if isinstance(found, list) else ()
+
+    def keep(self, identities: Sequence[str]) -> None:
+        """Keep these, with those that are kept already."""
+        from cryptography.fernet import Fernet
+
+        everything = list(dict.fromkeys([*self.known(), *identities]))
+        write_private(self.path, Fernet(self._key).encrypt(json.dumps(everything).encode()).decode("ascii"))
+
+    def forget(self) -> None:
+        """Remove the file."""
+        self.path.unlink(missing_ok=True)
+
+
+def kept_identities(place: Place, runtime: Path) -> KeptIdentities:
+    """The kept identities of an environment's pool.
+
+    Raises:
+        ConfigurationError: there are no operator credentials to encrypt with, or no package to do it.
+    """
+    try:
+        import cryptography.fernet  # noqa: F401
+    except ImportError:
+        raise ConfigurationError(
+            "Reusing identities needs the package cryptography", "run: pip install 'chatops[local]'"
+        ) from None
+    if place.operator is None:
+        raise ConfigurationError(
+            f"Reusing identities needs an operator's credentials, with which they are encrypted ({place.no_operator})",
+            "configure credentials, or leave --reuse-identities out",
+        )
+    secret = place.operator.keys().secret_access_key.encode()
+    pool = place.target.pool_id
+    key = base64.urlsafe_b64encode(hmac.new(secret, f"chatops identities {pool}".encode(), hashlib.sha256).digest())
+    name = hashlib.sha256(pool.encode()).hexdigest()[:16]
+    return KeptIdentities(runtime / f"identities-{name}", key)

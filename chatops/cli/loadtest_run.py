@@ -1,0 +1,145 @@
+"""Carrying a load test out: interrupts, the live view, what goes to disk, what the exit code says."""
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from chatops.cli.context import Selection
+from chatops.cli.loadtest_target import Place, find_place, say_who_stays
+from chatops.environment import Environment
+from chatops.errors import ExitCode, ThresholdError
+from chatops.render.output import Output
+
+if TYPE_CHECKING:
+    from chatops.load.engine import Wishes
+    from chatops.load.preflight import Preflight
+    from chatops.load.progress import Progress
+    from chatops.load.recording import Recorder
+    from chatops.load.result import RunResult
+    from chatops.load.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where a run is written to, beside standard output."""
+
+    folder: Path | None = None
+    csv: Path | None = None
+    junit: Path | None = None
+
+
+def run_load(
+    out: Output, selection: Selection, environment: Environment, scenario: "Scenario", profile: str | None = None
+) -> "RunResult":
+    """Run a load test against an environment, its progress on standard error; nothing is written to disk."""
+    place = find_place(selection, environment, profile)
+    say_who_stays(out, place, scenario)
+    return execute(out, place, scenario)
+
+
+def execute(out: Output, place: Place, scenario: "Scenario", wishes: "Wishes | None" = None) -> "RunResult":
+    """Run it, drain at the first Ctrl-C and report, end at the second."""
+    import asyncio
+
+    from chatops.load.engine import run
+    from chatops.render.loadtest import scenario_line
+    from chatops.render.loadtest_live import LiveView
+
+    out.note(scenario_line(scenario))
+
+    async def load(show: "Callable[[Progress], None]") -> "RunResult":
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def interrupted() -> None:
+            stop.set()
+            loop.remove_signal_handler(signal.SIGINT)
+
+        loop.add_signal_handler(signal.SIGINT, interrupted)
+        discard = place.discard()
+        return await run(scenario, place.target, events=show, stop=stop, discard=discard, wishes=wishes)
+
+    with LiveView(out, scenario) as show:
+        result = asyncio.run(load(show))
+    if result.identities.problem:
+        out.note(f"the {result.identities.made:,} identities stay in the pool: {result.identities.problem}")
+    return result
+
+
+@contextlib.contextmanager
+def recording(folder: Path | None) -> "Iterator[Recorder | None]":
+    """The recorder of a run's folder; closed in any case."""
+    if folder is None:
+        yield None
+        return
+    from chatops.load.recording import EVENTS, Recorder
+
+    recorder = Recorder(folder / EVENTS)
+    try:
+        yield recorder
+    finally:
+        recorder.close()
+
+
+def write_outputs(
+    out: Output,
+    place: Place,
+    plan: "Preflight",
+    result: "RunResult",
+    outputs: Outputs,
+    recorder: "Recorder | None",
+) -> None:
+    """Write all that is asked for: the folder with its report, and exports.
+
+    Raises:
+        ConfigurationError: something cannot be written.
+    """
+    from chatops.cli.report_files import write_export, write_report
+    from chatops.load.run_folder import Setting, run_document, write_run
+
+    address = place.target.address
+    setting = Setting(place.environment.name, place.target.region, f"{address.host}:{address.port}", plan)
+    document = run_document(result, setting, recorder)
+    if outputs.folder is not None:
+        write_run(outputs.folder, document)
+        out.note(f"report: {write_report(outputs.folder, document)}")
+    if recorder is not None and recorder.problem:
+        out.note(f"the events are not complete: {recorder.problem}")
+    for format_name, path in (("csv", outputs.csv), ("junit", outputs.junit)):
+        if path is not None:
+            write_export(document, format_name, path)
+
+
+def show_result(out: Output, result: "RunResult") -> None:
+    """Print the result."""
+    from chatops.render.loadtest import result_lines
+
+    document = result.document()
+    if out.json_mode:
+        out.document(document)
+    else:
+        out.lines(result_lines(out, document))
+
+
+def end(result: "RunResult") -> None:
+    """Exit as the result demands; what is wrong has been printed.
+
+    Raises:
+        ThresholdError: thresholds were not met.
+    """
+    from chatops.load.generator import Verdict
+
+    if result.interrupted:
+        raise typer.Exit(int(ExitCode.INTERRUPTED))
+    if result.verdict is Verdict.NOT_VALID:
+        raise typer.Exit(int(ExitCode.NOT_VALID))
+    broken = [threshold.expression for threshold in result.thresholds if not threshold.held]
+    if broken:
+        raise ThresholdError(f"Not kept: {', '.join(broken)}", "see the figures above, and the report")
+    if result.verdict is Verdict.PARTIAL or result.join_failed:
+        raise typer.Exit(int(ExitCode.PARTLY_DONE))

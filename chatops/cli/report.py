@@ -1,0 +1,165 @@
+"""`chatops report …`: recorded load tests, read again."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from chatops.cli import options
+from chatops.errors import ThresholdError
+from chatops.render.output import Output
+
+if TYPE_CHECKING:
+    from chatops.load.compare import Comparison
+
+app = typer.Typer(help="Recorded load tests: show, compare, export.", no_args_is_help=True, rich_markup_mode=None)
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
+
+
+@app.command()
+def show(
+    run: RunArgument,
+    differences: Annotated[
+        int, typer.Option("--differences", metavar="N", min=0, help="Name so many deliveries that went wrong.")
+    ] = 0,
+    fail_on: Annotated[
+        list[str] | None, typer.Option("--fail-on", metavar="LIMIT", help="Judge the run by a threshold anew.")
+    ] = None,
+    json_mode: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+) -> None:
+    """Show a recorded run.
+
+    Exit code 9 when a --fail-on is true of it.
+
+    \b
+    Examples:
+      chatops report show runs/20261122-104500-local
+      chatops report show runs/20261122-104500-local --differences 20
+      chatops report show runs/20261122-104500-local --fail-on 'delivery.p99>100ms'
+    """
+    import dataclasses
+
+    from chatops.load.run_folder import read_run
+    from chatops.load.thresholds import judge, parse
+    from chatops.render.loadtest import result_lines
+
+    out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
+    limits = [parse(part) for text in fail_on or [] for part in text.split(",")]
+    document = read_run(run)
+    if limits:
+        document["thresholds"] = [dataclasses.asdict(each) for each in judge(limits, document)]
+    named = _named(run, differences) if differences else []
+    if out.json_mode:
+        out.document({**document, **({"named": named} if differences else {})})
+    else:
+        out.lines(result_lines(out, document))
+        out.lines(
+            f"{each['kind']:<12} sender {each['sender']}, post {each['sequence']}, receiver {each['receiver']}"
+            for each in named
+        )
+    broken = [each["expression"] for each in document["thresholds"] if not each["held"]] if limits else []
+    if broken:
+        raise ThresholdError(f"Not kept: {', '.join(broken)}", "see the figures above")
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="A run, or a folder with repeats of it.")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER", help="Likewise.")],
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option("--fail-on", metavar="RULE", help="Fail when a figure got worse by more, such as p99+10%."),
+    ] = None,
+    json_mode: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+) -> None:
+    """Compare two runs, or two sets of repeats.
+
+    With two repeats or more on each side every difference gets its 95 % confidence interval, and --fail-on fails only
+    on what is certain. Runs that are not valid are refused. Exit code 9 when a rule is broken.
+
+    \b
+    Examples:
+      chatops report compare runs/monday runs/tuesday
+      chatops report compare runs/before runs/after --fail-on p99+10% --fail-on received-1%
+    """
+    from chatops.load.compare import compare as compare_runs
+    from chatops.load.compare import parse_rule
+
+    out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
+    rules = [parse_rule(part) for text in fail_on or [] for part in text.split(",")]
+    found = compare_runs(_repeats(before), _repeats(after), rules)
+    _show_comparison(out, found)
+    if found.broken:
+        raise ThresholdError(f"Not kept: {', '.join(found.broken)}", "see the figures above")
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    format_name: Annotated[str, typer.Option("--format", metavar="NAME", help="csv, junit or html.")] = "csv",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to (default: standard output).")
+    ] = None,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+) -> None:
+    """Write a recorded run as CSV, JUnit XML or HTML.
+
+    \b
+    Examples:
+      chatops report export runs/monday > monday.csv
+      chatops report export runs/monday --format junit -o loadtest.xml
+      chatops report export runs/monday --format html -o monday.html
+    """
+    from chatops.cli.report_files import exported, write_text
+    from chatops.load.run_folder import read_run
+
+    out = Output(quiet=quiet, verbose=verbose)
+    text = exported(read_run(run), format_name)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        write_text(output, text)
+        out.note(f"written: {output}")
+
+
+def _repeats(path: Path) -> list[dict[str, Any]]:
+    """The runs that a path stands for."""
+    from chatops.load.run_folder import RUN, read_run
+
+    inner = sorted(child for child in path.iterdir() if (child / RUN).is_file()) if path.is_dir() else []
+    return [read_run(path)] if not inner or (path / RUN).is_file() else [read_run(child) for child in inner]
+
+
+def _named(run: Path, most: int) -> list[dict[str, Any]]:
+    """The first deliveries of a run that went wrong."""
+    from chatops.load.message import MAX_SEQUENCE
+    from chatops.load.recording import DIFFERENCES, EVENTS, KINDS, read_events
+
+    found: list[dict[str, Any]] = []
+    for block in read_events(run / EVENTS):
+        if block.kind != DIFFERENCES:
+            continue
+        rows = zip(block.columns["kind"], block.columns["number"], block.columns["receiver"], strict=True)
+        for kind, number, receiver in rows:
+            if len(found) >= most:
+                return found
+            name = KINDS[kind].value if kind < len(KINDS) else "?"
+            sender, sequence = (number >> 24, number & MAX_SEQUENCE) if number >= 0 else (-1, -1)
+            found.append({"kind": name, "sender": sender, "sequence": sequence, "receiver": receiver})
+    return found
+
+
+def _show_comparison(out: Output, found: "Comparison") -> None:
+    from chatops.render.report import comparison_lines
+
+    if out.json_mode:
+        out.document(found.document())
+    else:
+        out.lines(comparison_lines(out, found))

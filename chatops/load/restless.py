@@ -1,0 +1,151 @@
+"""People who leave and come back: churn all the time, and the storm when many connections drop at once.
+
+Who leaves, and for how long, follows from the seed. Everything here runs on the event loop's thread.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from chatops.load.pacing import uniform
+from chatops.load.scenario import LEAST_AWAY_S, Scenario
+from chatops.load.statistics import Distribution
+
+_CHURN, _WHO, _AWAY, _STORM, _BACK = (1 << 42, 1 << 43, 1 << 44, 1 << 45, 1 << 46)
+MOST_BACK = 0.99
+"""A storm is over when this part of those it dropped is back."""
+
+
+class Crowd(Protocol):
+    """Whom this drives; `chatops.load.swarm.Swarm` is one."""
+
+    def present(self, client: int) -> bool:
+        """Tell whether a client is there and may leave."""
+
+    def send_away(self, client: int, *, abrupt: bool) -> None:
+        """Have a client leave, or lose its connection."""
+
+    def bring_back(self, client: int, done: Callable[[], None]) -> None:
+        """Connect it again; `done` is called when it is subscribed."""
+
+
+@dataclass(slots=True)
+class Reconnects:
+    """How those fared who left and came back.
+
+    Attributes:
+        took: from the attempt to come back until the subscription.
+        storm_back_s: until 99 % of those that the storm dropped were back; None when they were not.
+    """
+
+    left: int = 0
+    returned: int = 0
+    took: Distribution = field(default_factory=Distribution)
+    storm_dropped: int = 0
+    storm_returned: int = 0
+    storm_back_s: float | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The part `reconnects` of a run's document."""
+        found = self.took.percentiles().document()
+        return {
+            "left": self.left,
+            "returned": self.returned,
+            "took_ms": {name: None if value is None else round(value, 3) for name, value in found.items()},
+            "storm": {
+                "dropped": self.storm_dropped,
+                "returned": self.storm_returned,
+                "seconds_until_99_percent_back": None if self.storm_back_s is None else round(self.storm_back_s, 3),
+            },
+        }
+
+
+class Restlessness:
+    """Makes people leave and come back during the steady window.
+
+    Args:
+        crowd: the clients.
+        clients: those that joined.
+    """
+
+    def __init__(self, crowd: Crowd, scenario: Scenario, clients: Sequence[int]) -> None:
+        self.reconnects = Reconnects()
+        self._crowd = crowd
+        self._scenario = scenario
+        self._clients = clients
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, start: float) -> None:
+        """Keep at it until cancelled; `start` is when the load begins, on the monotonic clock."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                if self._scenario.churn_per_minute and self._clients:
+                    group.create_task(self._churn(start + self._scenario.warm_up_s))
+                if self._scenario.storm_share and self._clients:
+                    group.create_task(self._storm(start + self._scenario.storm_s))
+            await self.settled()
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def settled(self) -> None:
+        """Wait until everybody who is away has been brought back."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+    async def _churn(self, at: float) -> None:
+        scenario = self._scenario
+        per_s = len(self._clients) * scenario.churn_per_minute / 60
+        index = 0
+        end = at + scenario.duration_s
+        while True:
+            index += 1
+            at -= math.log(uniform(scenario.seed, _CHURN, index)) / per_s
+            if at >= end:
+                return
+            await asyncio.sleep(max(0.0, at - time.monotonic()))
+            client = self._clients[int(uniform(scenario.seed, _WHO, index) * len(self._clients)) - 1]
+            if self._crowd.present(client):
+                gap = -math.log(uniform(scenario.seed, _AWAY, index)) * scenario.away_s
+                self._away(client, max(LEAST_AWAY_S, gap), abrupt=False)
+
+    async def _storm(self, at: float) -> None:
+        scenario, found = self._scenario, self.reconnects
+        await asyncio.sleep(max(0.0, at - time.monotonic()))
+        order = sorted(self._clients, key=lambda client: uniform(scenario.seed, _STORM, client))
+        dropped = [client for client in order if self._crowd.present(client)]
+        dropped = dropped[: max(1, round(len(self._clients) * scenario.storm_share))]
+        found.storm_dropped = len(dropped)
+        begun = time.monotonic()
+        needed = math.ceil(MOST_BACK * len(dropped))
+
+        def back() -> None:
+            found.storm_returned += 1
+            if found.storm_returned == needed:
+                found.storm_back_s = time.monotonic() - begun
+
+        for client in dropped:
+            wait = LEAST_AWAY_S + (scenario.storm_back_s - LEAST_AWAY_S) * uniform(scenario.seed, _BACK, client)
+            self._away(client, wait, abrupt=True, back=back)
+
+    def _away(self, client: int, seconds: float, *, abrupt: bool, back: Callable[[], None] | None = None) -> None:
+        self.reconnects.left += 1
+        self._crowd.send_away(client, abrupt=abrupt)
+        task = asyncio.get_running_loop().create_task(self._return(client, seconds, back))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _return(self, client: int, seconds: float, back: Callable[[], None] | None) -> None:
+        await asyncio.sleep(seconds)
+        begun = time.monotonic()
+        there = asyncio.Event()
+        self._crowd.bring_back(client, there.set)
+        await there.wait()
+        self.reconnects.returned += 1
+        self.reconnects.took.record(round((time.monotonic() - begun) * 1e6))
+        if back is not None:
+            back()

@@ -1,0 +1,151 @@
+"""The folder of a run: made and tried before anything starts, filled at the end, read again by `report`.
+
+`run.json` is the document of `chatops loadtest --json` with what it takes to read it elsewhere: versions, machine,
+quotas, the plan, and the latency distributions in HdrHistogram's own encoding (base64 of its compressed form).
+"""
+
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chatops import __version__
+from chatops.errors import ConfigurationError, UsageError
+from chatops.load.preflight import Preflight
+from chatops.load.recording import EVENTS, Recorder
+from chatops.load.result import SCHEMA, RunResult
+from chatops.load.statistics import Distribution
+
+RUN = "run.json"
+KIND = "chatops loadtest"
+MOST_BYTES = 256 * 1024 * 1024
+_BYTES_A_DELIVERY = 16  # before compression 20; zlib halves most of it
+_SPARE_BYTES = 16 * 1024 * 1024
+_SECTIONS = ("clients", "join", "posts", "deliveries", "latency_ms", "cost_usd", "generator", "failures", "scenario")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where a run took place, for its record; nothing secret.
+
+    Attributes:
+        gateway: host and port.
+    """
+
+    environment: str
+    region: str
+    gateway: str
+    plan: Preflight
+
+
+def default_folder(environment: str, now: float) -> Path:
+    """`runs/<time>-<environment>`, in the folder that the command runs in."""
+    return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{environment}"
+
+
+def prepare(folder: Path, plan: Preflight) -> None:
+    """Make the folder and try it.
+
+    Raises:
+        ConfigurationError: it cannot be made or written to, holds a run already, or its disk is (nearly) full.
+    """
+    remedy = "name another folder with --out"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / RUN).exists():
+            raise ConfigurationError(f"{folder} holds a run already", remedy)
+        probe = folder / f".{EVENTS}.{os.getpid()}"
+        probe.write_bytes(b"\0" * 4096)
+        probe.unlink()
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be written to: {error.strerror}", remedy) from None
+    needed = _SPARE_BYTES + int((plan.publishes_in + plan.publishes_out) * plan.load_s) * _BYTES_A_DELIVERY
+    if free < needed:
+        raise ConfigurationError(
+            f"{folder} is on a disk with {free / 1e6:,.0f} MB left; the run's events take about {needed / 1e6:,.0f} MB",
+            f"make room, or {remedy}",
+        )
+
+
+def run_document(result: RunResult, setting: Setting, recorder: Recorder | None = None) -> dict[str, Any]:
+    """The content of `run.json`."""
+    document = {"kind": KIND, **result.document()}
+    document["made_with"] = {
+        "chatops": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(terse=True),
+        "machine": platform.machine(),
+        "processors": os.cpu_count(),
+    }
+    document["environment"] = {"name": setting.environment, "region": setting.region, "gateway": setting.gateway}
+    document["plan"] = setting.plan.document()
+    document["histograms"] = {
+        name: {"hdr": found.encode().decode("ascii"), "max_us": found.max_us}
+        for name, found in result.distributions.items()
+        if found.count
+    }
+    if recorder is not None:
+        names = ("posts", "answers", "deliveries", "differences")
+        document["events"] = {
+            "file": EVENTS,
+            "complete": recorder.problem is None,
+            "problem": recorder.problem,
+            "rows": dict(zip(names, recorder.rows.values(), strict=True)),
+        }
+    return document
+
+
+def write_run(folder: Path, document: Mapping[str, Any]) -> None:
+    """Write `run.json`, whole or not at all.
+
+    Raises:
+        ConfigurationError: the disk is full, or the folder is gone.
+    """
+    temporary = folder / f".{RUN}.{os.getpid()}"
+    try:
+        temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(folder / RUN)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ConfigurationError(
+            f"The run cannot be written to {folder}: {error.strerror}", "its figures were printed; make room and repeat"
+        ) from None
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """Read a run's document; `path` is its folder, or the `run.json` itself.
+
+    Raises:
+        UsageError: there is none, or it is no run that this version reads.
+    """
+    file = path / RUN if path.is_dir() else path
+    try:
+        if file.stat().st_size > MOST_BYTES:
+            raise UsageError(f"{file} is too large to be a run", "check the path")
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"There is no run in {path}: {error.strerror}", "name a folder that `loadtest` made") from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"{file} is no run: it is not JSON", "name a folder that `chatops loadtest` made") from None
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise UsageError(f"{file} is no run that this version reads", "name a folder that `chatops loadtest` made")
+    broken = [name for name in _SECTIONS if not isinstance(document.get(name), dict)]
+    if broken:
+        raise UsageError(f"{file} is no run: it has no {', '.join(broken)}", "name a folder that `loadtest` made")
+    return document
+
+
+def distribution_of(document: Mapping[str, Any], name: str) -> Distribution | None:
+    """A latency distribution of a run's document; None when it has none, or a damaged one."""
+    found = document.get("histograms", {})
+    entry = found.get(name) if isinstance(found, Mapping) else None
+    try:
+        return Distribution.decode(str(entry["hdr"]).encode("ascii"), int(entry["max_us"]))  # type: ignore[index]
+    except (TypeError, KeyError, ValueError):
+        return None

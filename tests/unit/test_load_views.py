@@ -1,0 +1,90 @@
+"""Charts and the live view: whatever the figures, something that can be drawn, and text that stays text."""
+
+import math
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatops.load.progress import Progress, Stage
+from chatops.load.scenario import Scenario
+from chatops.render.loadtest import duration, progress_line
+from chatops.render.loadtest_live import live_rows
+from chatops.render.report_svg import Axis, Series, bar_chart, line_chart
+
+PLAIN = Axis("x", lambda value: f"{value:g}")
+LOG = Axis("<y>", lambda value: f"{value:g}", logarithmic=True)
+VALUES = st.one_of(st.none(), st.floats(0, 1e9))
+
+
+def drawn(html: str) -> ET.Element:
+    return ET.fromstring(f"<div>{html}</div>")  # noqa: S314  (that it can be parsed is the point)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e6), VALUES), max_size=50), st.sampled_from([PLAIN, LOG]), st.text(max_size=20))
+def test_any_line_can_be_drawn_within_the_frame(points: list[tuple[float, float | None]], y: Axis, name: str) -> None:
+    printable = "".join(character for character in name if character.isprintable())
+    found = drawn(line_chart([Series(printable, sorted(points, key=lambda point: point[0]))], PLAIN, y, filled=True))
+    for line in found.iter("polyline"):
+        for pair in (line.get("points") or "").split():
+            x, height = (float(part) for part in pair.split(","))
+            assert math.isfinite(x)
+            assert -1 <= x <= 721
+            assert -1 <= height <= 251
+
+
+@given(st.lists(st.tuples(st.text(max_size=20), st.floats(0, 1e9), st.text(max_size=20)), max_size=20))
+def test_any_bars_can_be_drawn(rows: list[tuple[str, float, str]]) -> None:
+    def plain(text: str) -> str:
+        return "".join(character for character in text if character.isprintable())
+
+    found = drawn(bar_chart([(plain(name), value, plain(words)) for name, value, words in rows]))
+    assert len(list(found.iter("rect"))) == len(rows)
+
+
+def progress(**changes: object) -> Progress:
+    values: dict[str, object] = {
+        "stage": Stage.STEADY,
+        "elapsed_s": 12.0,
+        "joined": 498,
+        "join_failed": 2,
+        "posts_sent": 600,
+        "deliveries": 20_000,
+        "posts_per_s": 50.0,
+        "deliveries_per_s": 2_000.0,
+        "p50_ms": 1.5,
+        "p99_ms": 9.0,
+        "lost": 3,
+        "errors": 1,
+        "cost_usd": 0.02,
+        "cpu": 0.4,
+        "lag_ms_p99": 2.0,
+    }
+    return Progress(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_the_live_view_shows_all_that_matters_and_warns_in_colour() -> None:
+    rows = {name: (value, style) for name, value, style in live_rows(progress(), Scenario(clients=500))}
+    assert rows["joined"] == ("498 of 500, 2 failed", "red")
+    assert rows["lost"] == ("3", "red")
+    assert rows["generator"][1] == "green"
+    assert "p99 9.0 ms" in rows["latency"][0]
+    assert "$0.0200" in rows["cost"][0]
+    for change, style in (({"cpu": 0.7}, "yellow"), ({"lag_ms_p99": 30.0}, "bold red"), ({"cpu": 0.9}, "bold red")):
+        assert live_rows(progress(**change), Scenario(clients=500))[-1][2] == style
+    assert live_rows(None, Scenario(clients=5)) == [("phase", "starting", "")]
+    assert len(live_rows(progress(stage=Stage.JOINING), Scenario(clients=500))) == 3
+
+
+def test_a_progress_line_fits_80_columns() -> None:
+    assert len(progress_line(progress())) <= 100
+    assert len(progress_line(progress(join_failed=0, lost=0))) <= 80
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "words"),
+    [(None, "-"), (0.25, "250 µs"), (1.5, "1.5 ms"), (176.4, "176 ms"), (2_000.0, "2000 ms"), (12_345.0, "12.3 s")],
+)
+def test_durations_are_in_the_unit_that_suits_them(milliseconds: float | None, words: str) -> None:
+    assert duration(milliseconds) == words
