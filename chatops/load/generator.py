@@ -56,15 +56,16 @@ class Judgement:
     warnings: tuple[str, ...] = ()
 
 
-def judge(health: Health, *, lost: int = 0, partial: tuple[str, ...] = ()) -> Judgement:
+def judge(health: Health, *, lost: int = 0, partial: tuple[str, ...] = (), nothing: str | None = None) -> Judgement:
     """Apply the rule.
 
     Args:
         health: the generator's figures.
         lost: deliveries that never came: what was not caught up while draining is loss, not the generator's delay.
         partial: why the run covers less than was asked for.
+        nothing: why there is nothing to report, when there is not.
     """
-    reasons, warnings = [], []
+    reasons, warnings = [nothing] if nothing is not None else [], []
     if health.cpu > INVALID_CPU:
         reasons.append(
             f"the generator used {health.cpu:.0%} of a core (over {INVALID_CPU:.0%}): "

@@ -8,9 +8,12 @@ from chatops.load.joining import Joining
 from chatops.load.progress import Stage
 from chatops.load.restless import Reconnects
 from chatops.load.result import Identities, Phase, RoomResult, RunResult, Second
+from chatops.load.scenario import Scenario
 from chatops.load.statistics import Distribution, Metric, Percentiles, Statistics, Window
 from chatops.load.swarm import Swarm
 from chatops.load.tally import Tally
+
+_TOLERATED_DISCONNECTS = 0.01  # of the guests; a connection may break by itself now and then
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,24 @@ class Course:
     cost_metered: float
 
 
+def _unplanned(swarm: Swarm, joining: Joining) -> list[str]:
+    """Connections that were lost although the scenario did not want it: the load was not the one that was asked for."""
+    lost = swarm.disconnects.total()
+    restless = swarm.scenario.churn_per_minute > 0 or swarm.scenario.storm_share > 0
+    if restless or lost <= _TOLERATED_DISCONNECTS * joining.joined:
+        return []
+    return [f"{lost:,} connections of {joining.joined:,} guests were lost during the run"]
+
+
+def _nothing(scenario: Scenario, counts: Tally) -> str | None:
+    """Why the steady window has nothing to show, although posts were wanted; None when it has."""
+    if counts.expected or not scenario.offered_posts_per_s:
+        return None
+    if not counts.due:
+        return "nothing was measured, since no post was due in the window: raise --rate or --duration"
+    return f"nothing was measured, since none of {counts.due:,} posts was acknowledged"
+
+
 def summarise(swarm: Swarm, joining: Joining, course: Course) -> RunResult:
     """Put the result of a finished run together."""
     scenario, ledger, statistics = swarm.scenario, swarm.ledger, swarm.statistics
@@ -55,7 +76,9 @@ def summarise(swarm: Swarm, joining: Joining, course: Course) -> RunResult:
         covered = course.seconds.get(Stage.STEADY, 0.0)
         ended = f"ended by {' and '.join(course.aborted)}" if course.aborted else "interrupted"
         partial.append(f"the run was {ended} after {covered:.1f} s of the {scenario.duration_s:g} s to measure")
-    judgement = judge(health, lost=counts.lost, partial=tuple(partial))
+    partial += _unplanned(swarm, joining)
+    nothing = None if partial else _nothing(scenario, counts)
+    judgement = judge(health, lost=counts.lost, partial=tuple(partial), nothing=nothing)
     return RunResult(
         scenario=scenario,
         run=swarm.run,

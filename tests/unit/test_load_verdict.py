@@ -1,0 +1,48 @@
+"""What a run is worth when it covers less than was asked for, or nothing at all."""
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from chatops.load.generator import Health, Verdict, judge
+from chatops.load.scenario import Scenario
+from chatops.load.summary import _nothing, _unplanned
+from chatops.load.tally import Tally
+
+HEALTHY = Health(cpu=0.1, lag_ms_p99=1.0, slip_ms_p99=1.0, rss_mb=50.0, in_window=None)
+
+
+def unplanned(lost: int, **wishes: float) -> list[str]:
+    swarm: Any = SimpleNamespace(disconnects=Counter({"gone": lost}), scenario=Scenario(clients=100, **wishes))  # type: ignore[arg-type]
+    joining: Any = SimpleNamespace(joined=100)
+    return _unplanned(swarm, joining)
+
+
+def test_connections_lost_against_the_plan_make_a_run_partial() -> None:
+    assert unplanned(0) == unplanned(1) == []
+    assert unplanned(50) == ["50 connections of 100 guests were lost during the run"]
+    assert judge(HEALTHY, partial=tuple(unplanned(50))).verdict is Verdict.PARTIAL
+
+
+@pytest.mark.parametrize("wishes", [{"churn_per_minute": 1.0}, {"storm_share": 0.5}])
+def test_connections_that_were_to_be_lost_do_not(wishes: dict[str, float]) -> None:
+    assert unplanned(50, **wishes) == []
+
+
+def test_a_run_that_measured_nothing_is_not_valid_and_says_so() -> None:
+    scenario = Scenario(clients=1)
+    nothing = _nothing(scenario, Tally())
+    assert nothing is not None
+    assert "raise --rate or --duration" in nothing
+    judged = judge(HEALTHY, nothing=nothing)
+    assert (judged.verdict, judged.reasons) == (Verdict.NOT_VALID, (nothing,))
+    unanswered = _nothing(scenario, Tally(due=7, sent=7, failed=7))
+    assert unanswered is not None
+    assert "none of 7 posts was acknowledged" in unanswered
+
+
+def test_a_run_that_only_connects_may_measure_no_posts() -> None:
+    assert _nothing(Scenario(clients=5, posts_per_s=0), Tally()) is None
+    assert _nothing(Scenario(clients=5), Tally(due=1, acknowledged=1, expected=1)) is None
