@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from chatops.chat.clients import Clients, Happened, News
+from chatops.chat.messages import guest_sender
 
 MOST_PEOPLE = 5_000
 
@@ -34,7 +35,7 @@ class Person:
     """Somebody; times in seconds since the epoch.
 
     Attributes:
-        id: the identity id or, of clients that are no guests', the client id.
+        id: as messages say it in `from`: a guest's `guest_sender`; of clients that are no guests', the client id.
         name: the display name that they gave, None before they spoke.
         here: whether they are in the room, as far as is known.
         since: since when they have been known to be here.
@@ -99,27 +100,21 @@ class Presence:
             case Happened.SUBSCRIBED:
                 return self._subscribed(news)
 
-    def found_connected(self, person_id: str, since: float) -> None:
-        """AWS has said since when somebody is connected."""
-        person = self._people.get(person_id)
-        if person is not None and (person.since is None or since < person.since):
-            person.since, person.certain = since, True
-
     def _subscribed(self, news: News) -> tuple[Person, Change] | None:
         if not news.client.covers(self.topic):
             return None
-        person = self._person(identity_of(news.client.id))
+        person = self._person(sender_of(news.client.id))
         was_here, person.here, person.certain = person.here, True, True
         since = news.client.since if news.client.since is not None else news.at
         person.since = since if person.since is None or not was_here else min(person.since, since)
         return None if was_here else (person, Change.SUBSCRIBED)
 
     def _gone(self, news: News, change: Change) -> tuple[Person, Change] | None:
-        person_id = identity_of(news.client.id)
+        person_id = sender_of(news.client.id)
         person = self._people.get(person_id)
         if person is None or not person.here:
             return None
-        if any(identity_of(client.id) == person_id and client.covers(self.topic) for client in self.clients):
+        if any(sender_of(client.id) == person_id and client.covers(self.topic) for client in self.clients):
             return None  # another tab of theirs is here still
         person.here = False
         return person, change
@@ -134,7 +129,13 @@ class Presence:
         return person
 
 
-def identity_of(client_id: str) -> str:
-    """The identity id that a guest's client id begins with; any other client id as it is."""
+def sender_of(client_id: str) -> str:
+    """What the messages of a client say in `from`; a client id that is no guest's stands for itself.
+
+    A guest's client id is its identity id, alone or with `-` and a suffix. It is never shown: whoever knows the
+    identity id can be that guest.
+    """
     found = _IDENTITY.match(client_id)
-    return found.group() if found is not None and client_id[found.end() : found.end() + 1] in {"", "-"} else client_id
+    if found is None or client_id[found.end() : found.end() + 1] not in {"", "-"}:
+        return client_id
+    return guest_sender(found.group())

@@ -17,7 +17,7 @@ class Selection:
 
     Attributes:
         text: searched for in the text.
-        senders: one of them must be the whole sender, the beginning of it (with or without its Region), or the name.
+        senders: one of them must be the sender, its beginning (with or without `guest-`, or a Region), or the name.
         kinds: of `KINDS`.
     """
 
@@ -41,7 +41,7 @@ class Selection:
     def _is_from(self, record: Mapping[str, Any]) -> bool:
         sender: str = record["from"] or ""
         name = (record["name"] or "").casefold()
-        short = sender.rpartition(":")[2]
+        short = sender.removeprefix("guest-").rpartition(":")[2]
         return any(
             wanted and (sender.startswith(wanted) or short.startswith(wanted) or name == wanted.casefold())
             for wanted in self.senders

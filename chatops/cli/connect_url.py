@@ -25,9 +25,10 @@ def connect_url(
 ) -> None:
     """Print a signed URL for any MQTT client.
 
-    Whoever has it can connect as this guest for five minutes, and stay: treat it as a password. The client id that
-    belongs to it, and how long both last, are said on standard error; --json prints url, clientId, connectBefore and
-    credentialsExpire (null when nobody can know). docs/other-clients.md shows how MQTT.js and paho use it.
+    Whoever has it can connect as this guest for five minutes, and stay: treat it, and the client id that belongs to
+    it, as passwords. The client id and how long the URL lasts are said on standard error; --json prints url, clientId,
+    connectBefore and credentialsExpire (null when nobody can know). docs/other-clients.md shows how to use it with
+    MQTT.js and paho.
 
     \b
     Examples:
@@ -66,7 +67,9 @@ def connect_url(
         )
         return
     out.data(url)
-    out.note(f"client id: {login.client_id} (or {login.identity} with - and any other ending)")
+    out.note(f"client id: {login.client_id}")
+    if who == "guest":
+        out.note("keep both to yourself: the client id holds the identity id, with which anybody can be this guest")
     out.note(f"connect before {connect_before.astimezone():%H:%M:%S}; whoever has this URL is this {who} until then")
     if expire is not None:
         out.note(f"the credentials in it expire at {expire.astimezone():%H:%M:%S}")

@@ -9,7 +9,7 @@ import typer
 from chatops.chat.rooms import parse_room
 from chatops.cli import options
 from chatops.cli.context import open_environment, select
-from chatops.cli.post_options import PostOptions, read_expiry, read_moment, read_properties, rooms_and_text
+from chatops.cli.post_options import PostOptions, read_expiry, read_moment, read_properties, read_text
 from chatops.errors import UsageError
 from chatops.render.output import Output
 
@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 
 def post(
-    words: Annotated[
-        list[str], typer.Argument(metavar="ROOM... TEXT", help="Rooms, and last what to say; - reads standard input.")
-    ],
+    room: Annotated[str, typer.Argument(metavar="ROOM", help="/chat/lobby, or lobby for short.")],
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="What to say; - reads standard input.", show_default=False)
+    ] = None,
     env: options.EnvOption = None,
     who: Annotated[str, typer.Option("--as", metavar="WHO", help="operator (HTTPS) or guest (MQTT).")] = "operator",
+    more: Annotated[
+        list[str] | None, typer.Option("--room", metavar="ROOM", help="Another room to post to; may be repeated.")
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="The display name (operator, or guest).")
     ] = None,
@@ -56,13 +60,12 @@ def post(
     bytes, acknowledged_ms and, with --wait-echo, echo_ms. For several rooms or messages the document has `posted`
     (how many messages), `receipts` and `failed` instead.
 
-    With --lines or --file all arguments are rooms. Exit code 7 when some rooms or lines did not get through, which it
-    lists; 8 when --wait-echo waited in vain.
+    Exit code 7 when some rooms or lines did not get through, which it lists; 8 when --wait-echo waited in vain.
 
     \b
     Examples:
       chatops post /chat/lobby "maintenance soon"
-      chatops post lobby games help "maintenance at ten" --at 22:00 --kind system
+      chatops post lobby "closing now" --room games --room help --at 22:00 --kind system
       uptime | chatops post lobby -
       chatops post lobby --lines --rate 5 < jokes.txt
       chatops post lobby "hello" --as guest --name Ada --wait-echo --json
@@ -76,12 +79,9 @@ def post(
         raise UsageError(f"--rate {rate:g} is no rate", "write messages a second, such as 5")
     if lines and repeat > 1:
         raise UsageError("--lines and --repeat cannot go together", "leave one of them out")
-    rooms, text = rooms_and_text(words, file=file is not None, lines=lines)
-    if lines and text is not None:
-        raise UsageError("--lines reads lines, and a text is given too", "leave the text out")
     asked = PostOptions(
-        rooms=rooms,
-        text=text,
+        rooms=tuple(dict.fromkeys([room, *(more or ())])),
+        text=read_text(text, file=file is not None, lines=lines),
         file=file,
         lines=lines,
         raw=raw,
@@ -96,7 +96,7 @@ def post(
     )
     selection = select(out, env, env_dir)
     environment = open_environment(out, selection)
-    targets = [parse_room(room, environment.topic_prefix) for room in asked.rooms]
+    targets = list(dict.fromkeys(parse_room(each, environment.topic_prefix) for each in asked.rooms))
     from chatops.cli.post_run import run_post
 
     outcome = run_post(out, selection, environment, targets, asked, who, profile)

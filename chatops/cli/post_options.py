@@ -46,27 +46,30 @@ class PostOptions:
     wait_echo: bool
 
 
-def rooms_and_text(words: Sequence[str], *, file: bool, lines: bool) -> tuple[tuple[str, ...], str | None]:
-    """Tell the rooms from the text, which comes last; with a file, or with lines, all are rooms.
+def read_text(text: str | None, *, file: bool, lines: bool) -> str | None:
+    """Check that there is one source of what to say.
+
+    Args:
+        text: the argument; `-` is standard input.
+        file: whether a file is given, and `lines` whether lines are read.
 
     Returns:
-        The rooms, and the text: None when it is to be read.
+        The text, or None when it is to be read from the file or from standard input.
 
     Raises:
-        UsageError: either is missing.
+        UsageError: there is none, or more than one.
     """
-    rooms, text = list(words), None
-    if rooms and rooms[-1] == "-":
-        if file:
-            raise UsageError("--file and - are two sources", "leave one of them out")
-        rooms.pop()
-    elif not file and not lines and rooms:
-        text = rooms.pop()
-    if not rooms:
-        raise UsageError("There is no room, or no text", 'write chatops post lobby "hello"')
-    if text is not None and not text.strip():
+    if file and text is not None:
+        raise UsageError("--file says what to post, and so does the text", "leave one of them out")
+    if text == "-" or (text is None and (file or lines)):
+        return None
+    if lines:
+        raise UsageError("--lines reads lines, and a text is given too", "leave the text out")
+    if text is None:
+        raise UsageError("There is no text", 'write chatops post lobby "hello", or - to read standard input')
+    if not text.strip():
         raise UsageError("The text is empty", "say something, or give - to read standard input")
-    return tuple(dict.fromkeys(rooms)), text
+    return text
 
 
 def read_properties(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -1,17 +1,20 @@
 """`chatops report …`: recorded load tests, read again."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from chatops.cli import options
-from chatops.errors import ThresholdError
+from chatops.errors import ThresholdError, UsageError
 from chatops.render.output import Output
 
 if TYPE_CHECKING:
     from chatops.load.compare import Comparison
+
+T = TypeVar("T")
 
 app = typer.Typer(help="Recorded load tests: show, compare, export.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -51,12 +54,12 @@ def show(
     limits = [parse(part) for text in fail_on or [] for part in text.split(",")]
     document = read_run(run)
     if limits:
-        document["thresholds"] = [dataclasses.asdict(each) for each in judge(limits, document)]
+        document["thresholds"] = [dataclasses.asdict(each) for each in _read(run, lambda: judge(limits, document))]
     named = _named(run, differences) if differences else []
     if out.json_mode:
         out.document({**document, **({"named": named} if differences else {})})
     else:
-        out.lines(result_lines(out, document))
+        out.lines(_read(run, lambda: list(result_lines(out, document))))
         out.lines(
             f"{each['kind']:<12} sender {each['sender']}, post {each['sequence']}, receiver {each['receiver']}"
             for each in named
@@ -121,12 +124,27 @@ def export(
     from chatops.load.run_folder import read_run
 
     out = Output(quiet=quiet, verbose=verbose)
-    text = exported(read_run(run), format_name)
+    document = read_run(run)
+    text = _read(run, lambda: exported(document, format_name))
     if output is None:
         sys.stdout.write(text)
     else:
         write_text(output, text)
         out.note(f"written: {output}")
+
+
+def _read(run: Path, view: Callable[[], T]) -> T:
+    """Make a view of a run's document, which anyone may have written.
+
+    Raises:
+        UsageError: it holds what no run holds.
+    """
+    try:
+        return view()
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UsageError(
+            f"{run} is damaged: {type(error).__name__} while reading it", "name a folder that `chatops loadtest` made"
+        ) from None
 
 
 def _repeats(path: Path) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from chatops.chat.gaps import Gap
+from chatops.chat.presence import sender_of
 from chatops.chat.recordings import RecordedMessage, gap_line, message_line
 from chatops.chat.selection import matches
 from chatops.chat.text import safe_text
@@ -118,14 +119,15 @@ class TailView:
 
     def _connected(self, event: Connected) -> None:
         if event.renewed:
-            self._out.detail(f"connected anew as {event.client_id}, before the credentials expire; nothing was missed")
+            self._out.detail("connected anew before the credentials expire; nothing was missed")
         elif event.gap is None:
-            self.note(f"watching {', '.join(self._options.filters)} as {event.client_id}")
+            self.note(f"watching {', '.join(self._options.filters)} as {sender_of(event.client_id)}")
         else:
             self._lost = None
             self._gap(event.gap)
             away = ((event.gap.until or event.gap.since) - event.gap.since).total_seconds()
-            self.note(f"-- connected again after {away:.1f} s; what was posted meanwhile is missed --")
+            if self._as_lines or not self._out.on_terminal:  # where the gap's line does not say it
+                self.note(f"-- connected again after {away:.1f} s; what was posted meanwhile is missed --")
 
     def _gap(self, gap: Gap) -> None:
         if self._recorder is not None:

@@ -7,16 +7,14 @@ import typer
 
 from chatops.chat.rooms import parse_room
 from chatops.cli import options
-from chatops.cli.context import Selection, open_environment, require_local, select
+from chatops.cli.context import open_environment, select
 from chatops.cli.listening import check_who, listen, listening_time
-from chatops.environment import Environment
 from chatops.render.output import Output
 
 if TYPE_CHECKING:
     from chatops.chat.presence import Change, Person, Presence
     from chatops.mqtt.inbox import Delivery
 
-_ASK_AT_MOST = 50
 _LIMITS = {
     "guest": "a guest hears who speaks, comes or goes while it listens; who keeps silent, it cannot know, and names "
     "and ids are the senders' own words",
@@ -98,8 +96,6 @@ def who(
             arrived=arrived,
         )
     )
-    if as_ == "operator":
-        _ask_since(presence, selection, environment, profile)
     people = presence.people()
     if out.json_mode:
         out.document(
@@ -117,23 +113,3 @@ def _take(presence: "Presence", delivery: "Delivery") -> "tuple[Person, Change] 
     if delivery.topic.startswith("$aws/"):
         return presence.event(delivery.topic, delivery.payload)
     return presence.heard(message_record(delivery, received_at(delivery)), delivery.at or time.time())
-
-
-def _ask_since(presence: "Presence", selection: Selection, environment: Environment, profile: str | None) -> None:
-    """Ask AWS since when those are connected who were only heard; a guest's client id may be its identity id."""
-    from chatops.aws.session import Aws
-    from chatops.cli.lifecycle import operator_target
-    from chatops.errors import AwsError
-
-    unknown = [person for person in presence.people() if not person.certain and person.id != "operator"]
-    if not unknown:
-        return
-    record = require_local(selection) if selection.is_local else None
-    aws = Aws(operator_target(environment, record, profile))
-    for person in unknown[:_ASK_AT_MOST]:
-        try:
-            found = aws.call("iot-data", "get_connection", clientId=person.id)
-        except AwsError:
-            continue  # connected under another client id, or not at all: both are possible
-        if found.get("connected") and isinstance(found.get("connectedSince"), int):
-            presence.found_connected(person.id, found["connectedSince"] / 1000)

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
 from chatops.errors import ChatopsError, ConnectionFailedError
-from chatops.load.cost import Prices, metered_steps, session_minutes, usage
+from chatops.load.cost import Prices, Usage, metered_steps, session_minutes, usage
 from chatops.load.joining import Joiner, Joining, MakeClient, Vendor
 from chatops.load.message import HEADER_BYTES
 from chatops.load.meters import CpuMeter, figures_so_far, last_second
@@ -211,8 +211,9 @@ class Engine:
             reconnects=self._restlessness.reconnects if self._restlessness is not None else None,
             unstopped=self._unstopped,
             identities=identities,
-            cost_predicted=self._scenario.predicted_cost(self._prices, self._target.rates.connects_per_s),
-            cost_metered=self._metered_cost(),
+            predicted=self._scenario.predicted_usage(self._target.rates.connects_per_s),
+            metered=self._metered(),
+            prices=self._prices,
         )
         result = summarise(self._swarm, self.joining, course)
         if self._wishes.recorder is not None:
@@ -421,6 +422,10 @@ class Engine:
         )
 
     def _metered_cost(self) -> float:
+        """What that costs so far, in dollars."""
+        return self._metered().dollars(self._prices)
+
+    def _metered(self) -> Usage:
         """What AWS meters for what has been counted so far."""
         swarm, scenario = self._swarm, self._scenario
         return usage(
@@ -431,4 +436,4 @@ class Engine:
             steps=metered_steps(scenario.message_bytes, len(swarm.topics[0].encode())),
             receive_qos=scenario.receive_qos,
             minutes=swarm.connects * session_minutes(time.monotonic() - self._started),
-        ).dollars(self._prices)
+        )

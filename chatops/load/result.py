@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from chatops.load.cost import Usage
 from chatops.load.generator import Health, Verdict
 from chatops.load.restless import Reconnects
 from chatops.load.scenario import Scenario
@@ -76,6 +77,7 @@ class RunResult:
         failures: how often what failed, by kind (join, post, disconnect, resubscribe, refresh) and cause.
         aborted: the thresholds that ended the run early.
         reconnects: how those fared who left and came back, where the scenario has any.
+        usage: what AWS meters, predicted and as counted.
         distributions: what `latency` and `join` were read from, by the same names.
         differences: deliveries that went wrong, one by one, as far as they were kept.
         unstopped: clients that did not confirm their disconnecting.
@@ -110,6 +112,7 @@ class RunResult:
     thresholds: tuple[Threshold, ...] = ()
     differences: tuple[Difference, ...] = ()
     differences_omitted: int = 0
+    usage: Mapping[str, Usage] = field(default_factory=dict)
     distributions: Mapping[str, Distribution] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
@@ -134,6 +137,7 @@ class RunResult:
             "deliveries": _deliveries(self.counts),
             "latency_ms": {name: _rounded(found) for name, found in latency.items()},
             "cost_usd": {"predicted": round(self.cost_predicted, 6), "metered": round(self.cost_metered, 6)},
+            "usage": {name: asdict(found) for name, found in self.usage.items()},
             "generator": {
                 "cpu": round(self.health.cpu, 3),
                 "lag_ms_p99": self.health.lag_ms_p99,

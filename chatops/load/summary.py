@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from chatops.load.cost import Prices, Usage
 from chatops.load.generator import Health, judge, peak_rss_mb
 from chatops.load.joining import Joining
 from chatops.load.progress import Stage
@@ -12,6 +13,9 @@ from chatops.load.scenario import Scenario
 from chatops.load.statistics import Distribution, Metric, Percentiles, Statistics, Window
 from chatops.load.swarm import Swarm
 from chatops.load.tally import Tally
+
+FIRST_MESSAGE = "first_message"
+"""From when a guest could hear something (subscribed, and the load begun) until it did; no part of the join's time."""
 
 _TOLERATED_DISCONNECTS = 0.01  # of the guests; a connection may break by itself now and then
 
@@ -38,8 +42,9 @@ class Course:
     reconnects: Reconnects | None
     unstopped: int
     identities: Identities
-    cost_predicted: float
-    cost_metered: float
+    predicted: Usage
+    metered: Usage
+    prices: Prices
 
 
 def _unplanned(swarm: Swarm, joining: Joining) -> list[str]:
@@ -88,7 +93,10 @@ def summarise(swarm: Swarm, joining: Joining, course: Course) -> RunResult:
         join_failed=joining.failed,
         joined_in_s=course.seconds.get(Stage.JOINING, 0.0),
         join=joining.whole.percentiles(),
-        join_stages={stage: found.percentiles() for stage, found in joining.stages.items()},
+        join_stages={
+            **{stage: found.percentiles() for stage, found in joining.stages.items()},
+            FIRST_MESSAGE: swarm.first_message.percentiles(),
+        },
         counts=counts,
         latency=_latency(statistics, Window.STEADY),
         phases=_phases(swarm, course),
@@ -101,8 +109,9 @@ def summarise(swarm: Swarm, joining: Joining, course: Course) -> RunResult:
             "resubscribe": dict(swarm.resubscribe_failures),
             "refresh": dict(joining.refresh_failures),
         },
-        cost_predicted=course.cost_predicted,
-        cost_metered=course.cost_metered,
+        cost_predicted=course.predicted.dollars(course.prices),
+        cost_metered=course.metered.dollars(course.prices),
+        usage={"predicted": course.predicted, "metered": course.metered},
         health=health,
         verdict=judgement.verdict,
         reasons=judgement.reasons,

@@ -11,6 +11,7 @@ answers.
 import asyncio
 import threading
 import time
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
@@ -87,6 +88,7 @@ class Swarm:
         self.ledger = Ledger(list(zip(self.topics, members, strict=True)), stray_window=Window.STEADY)
         self.statistics = Statistics()
         self.slip = Distribution()
+        self.first_message = Distribution()
         self.post_failures: Counter[str] = Counter()
         self.disconnects: Counter[str] = Counter()
         self.resubscribe_failures: Counter[str] = Counter()
@@ -104,6 +106,8 @@ class Swarm:
         self._composers: dict[int, Composer] = {}
         self._sequences: dict[int, int] = {}
         self._online = bytearray(scenario.clients)
+        self._heard = bytearray(scenario.clients)
+        self._subscribed_us = array("q", bytes(8 * scenario.clients))
         self._joining: dict[int, asyncio.Future[str | None]] = {}
         self._away: set[int] = set()
         self._returning: dict[int, Callable[[], None]] = {}
@@ -217,6 +221,7 @@ class Swarm:
     ) -> None:
         if cause is None:
             self.ledger.subscribed(client, at_ns // 1000)
+            self._subscribed_us[client] = at_ns // 1000
             self._online[client] = 1
             if (returned := self._returning.pop(client, None)) is not None:
                 returned()
@@ -375,7 +380,7 @@ class Swarm:
                 self.post_failures[NO_ANSWER if cause == TIMED_OUT else cause] += 1
 
     def _enter_arrivals(self, portion: Sequence[Arrival]) -> None:
-        delivered, beginning = self.ledger.delivered, self._beginning
+        delivered, beginning, heard = self.ledger.delivered, self._beginning, self._heard
         if self.recorder is not None:
             self._record_arrivals(self.recorder, portion)
         for client, topic, head, at_ns in portion:
@@ -386,6 +391,9 @@ class Swarm:
             post = delivered(number, client, topic)
             if post is not None:
                 at_us = at_ns // 1000
+                if not heard[client]:
+                    heard[client] = 1
+                    self.first_message.record(at_us - max(self._subscribed_us[client], self._start_ns // 1000))
                 post.bin.delivered(at_us - post.due_us, at_us - post.sent_us)
 
     def _record_arrivals(self, recorder: Recorder, portion: Sequence[Arrival]) -> None:

@@ -19,7 +19,7 @@ _LATENCIES = (
     ("delivery_from_send", "delivery, from sent"),
     ("ack", "acknowledged, from due"),
 )
-_STAGES = ("identity", "credentials", "connect", "subscribe")
+_STAGES = ("identity", "credentials", "connect", "subscribe", "first_message")
 _FIGURES = ("p50", "p90", "p99", "p999", "max")
 _WIDTH = 79
 
@@ -109,7 +109,7 @@ def result_lines(out: Output, document: Mapping[str, Any]) -> Iterator[str]:
             yield _row(words, latency[key])
     for key in _STAGES:
         if key in stages:
-            yield _row(f"  {key}", stages[key])
+            yield _row(f"  {key.replace('_', ' ')}", stages[key])
     yield ""
     yield from _causes(document)
     generator, cost = document["generator"], document["cost_usd"]

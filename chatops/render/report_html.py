@@ -137,7 +137,9 @@ def _funnel(document: Mapping[str, Any]) -> str:
         rows.append((stage, float(max(0, left)), words))
     joined = document["clients"]["joined"]
     rows.append(("joined", float(joined), f"{joined:,} in {document['join']['seconds']:.2f} s"))
-    return bar_chart(rows)
+    first = stages.get("first_message", {})
+    heard = f"First message: p50 {duration(first.get('p50'))}, p99 {duration(first.get('p99'))} after the load began."
+    return f'{bar_chart(rows)}<p class="dim">{_text(heard)}</p>'
 
 
 def _latency_over_time(timeline: Sequence[Mapping[str, Any]]) -> str:
@@ -252,9 +254,13 @@ def _health(document: Mapping[str, Any]) -> str:
 
 
 def _cost(document: Mapping[str, Any]) -> str:
-    found = document["cost_usd"]
-    rows = [("predicted", _text(f"${found['predicted']:,.4f}")), ("metered", _text(f"${found['metered']:,.4f}"))]
-    return _table(("AWS IoT Core, us-east-1", ""), rows)
+    found, usage = document["cost_usd"], document.get("usage", {})
+    rows = []
+    for name in ("predicted", "metered"):
+        meters = usage.get(name, {})
+        counts = (_number(meters.get(key, "")) for key in ("messages", "minutes"))
+        rows.append((name, *counts, _text(f"${found[name]:,.4f}")))
+    return _table(("AWS IoT Core, us-east-1", "messages of 5 KB", "connection minutes", "cost"), rows)
 
 
 def _rooms(document: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from html import escape
 
 WIDTH, HEIGHT = 720, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 14, 12, 34
+_LEAST_SPAN = 1e-9
 _NOTHING = '<p class="none">Nothing was measured.</p>'
 
 
@@ -142,7 +143,7 @@ def _stretches(points: Sequence[tuple[float, float | None]]) -> list[list[tuple[
 def _even(low: float, high: float) -> tuple[float, ...]:
     """About five round values over a range."""
     span = high - low
-    if span <= 0:
+    if span <= _LEAST_SPAN:
         return (low, low + 1)
     rough = span / 5
     power = 10 ** math.floor(math.log10(rough))

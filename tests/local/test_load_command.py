@@ -1,11 +1,13 @@
 """`chatops loadtest` and `chatops report` as commands: plans, refusals, folders, exports, exit codes."""
 
+import contextlib
 import json
 import re
 import subprocess
 from collections.abc import Generator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import Empty
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -243,7 +245,11 @@ def test_ctrl_c_drains_and_reports(inside: Path, made: Path) -> None:
 
     arguments = (*SMALL[:2], "--duration", "600", "--total-rate", "40", "--env", "local", "--out", "stopped")
     with running("loadtest", *arguments, env=variables(inside), cwd=inside) as command:
-        command.note("steady")
+        said: list[str] = []
+        while not said or "steady" not in said[-1]:
+            assert command.process.poll() is None or not command.err.empty(), said
+            with contextlib.suppress(Empty):
+                said.append(command.err.get(timeout=1))
         command.process.send_signal(signal.SIGINT)
         assert command.process.wait(30) == 130
     document = document_of(inside / "stopped")
@@ -284,6 +290,28 @@ def test_files_that_are_no_runs_are_refused(
         for arguments in (["show"], ["export"], ["compare", str(made)]):
             assert run(["report", arguments[0], *arguments[1:], str(tmp_path / name)]) == 2
             assert capsys.readouterr().err.splitlines()[-1].startswith("  fix: ")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"clients": {}},
+        {"clients": {"asked": "x", "joined": [], "failed": None}},
+        {"latency_ms": {"delivery": 5, "join": {"p50": "fast"}}},
+        {"rooms": [{"room": 1}], "timeline": [{"second": "x"}], "failures": {"join": [1]}},
+        {"thresholds": [5], "reconnects": 7, "generator": {"cpu": {}}},
+        {"started_at": 1e300, "histograms": {"delivery": {"hdr": "x" * 10, "max_us": "y"}}},
+    ],
+)
+def test_damaged_figures_are_refused(
+    inside: Path, made: Path, tmp_path: Path, change: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = damaged(made, tmp_path / "run", change)
+    codes = [run(["report", "show", str(folder)])]
+    codes += [run(["report", "export", str(folder), "--format", name]) for name in ("csv", "junit", "html")]
+    assert set(codes) <= {0, 2}
+    assert 2 in codes
+    assert "bug" not in capsys.readouterr().err
 
 
 def test_what_a_stranger_wrote_into_a_run_stays_text(

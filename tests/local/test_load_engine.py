@@ -139,7 +139,14 @@ def test_the_document_has_the_keys_that_were_promised(stack: RunningStack, chat:
         figures = document["latency_ms"][name]
         assert set(figures) == {"p50", "p90", "p99", "p999", "max"}
         assert 0 < figures["p50"] <= figures["p99"] <= figures["max"]
-    assert set(document["join"]["stages_ms"]) == {"identity", "credentials", "connect", "subscribe"}
+    assert set(document["join"]["stages_ms"]) == {
+        "identity",
+        "credentials",
+        "connect",
+        "subscribe",
+        "first_message",
+    }
+    assert document["usage"]["metered"]["messages"] > document["usage"]["metered"]["minutes"] == 12
     assert 0 < document["cost_usd"]["metered"] < 0.01
     assert 0 < document["cost_usd"]["predicted"] < 0.01
     assert {"cpu", "lag_ms_p99", "rss_mb"} <= set(document["generator"])

@@ -42,7 +42,7 @@ STEADY = Scenario(
     arrivals=Arrivals.CONSTANT,
     warm_up_s=0.2,
     duration_s=1.5,
-    drain_limit_s=4.0,
+    drain_limit_s=1.0,
     message_bytes=400,
 )
 
@@ -311,7 +311,7 @@ def test_people_leave_and_come_back_and_a_storm_is_timed(stack: RunningStack, ch
     scenario = replace(
         STEADY,
         duration_s=2.5,
-        churn_per_minute=10.0,
+        churn_per_minute=6.0,
         away_s=1.3,
         storm_share=0.5,
         storm_at_s=1.0,

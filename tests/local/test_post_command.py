@@ -91,7 +91,7 @@ def test_properties_expiry_name_and_kind_arrive(post: Post, heard: Heard, who: s
 
 @pytest.mark.parametrize("who", ["operator", "guest"])
 def test_the_echo_is_waited_for(post: Post, who: str) -> None:
-    code, out, err = post("lobby", "games", "hello", "--as", who, "--wait-echo", "--json")
+    code, out, err = post("lobby", "hello", "--room", "games", "--as", who, "--wait-echo", "--json")
     assert code == 0, err
     document = json.loads(out)
     assert [receipt["room"] for receipt in document["receipts"]] == ["/chat/lobby", "/chat/games"]
@@ -150,7 +150,7 @@ def test_a_room_that_is_refused_leaves_the_others_posted(stack: RunningStack, ch
     }
     try:
         put_inline_policy(aws, role, policy, {**allowed, "Statement": [*allowed["Statement"], denial]})
-        code, out, err = post("lobby", "games", "help", "hi", "--as", "guest", "--json")
+        code, out, err = post("lobby", "hi", "--room", "games", "--room", "help", "--as", "guest", "--json")
     finally:
         put_inline_policy(aws, role, policy, allowed)
     assert code == 7
@@ -166,7 +166,9 @@ def test_a_room_that_is_refused_leaves_the_others_posted(stack: RunningStack, ch
         ("lobby",),
         ("lobby", ""),
         ("/other/x", "hi"),
-        ("games/", "--lines", "hi", "--repeat", "2"),
+        ("lobby", "forgot", "quotes"),
+        ("lobby", "hi", "--room", "/other/x"),
+        ("lobby", "--lines", "--repeat", "2"),
         ("lobby", "hi", "--rate", "0"),
         ("lobby", "hi", "--expires", "0s"),
         ("lobby", "hi", "--property", "x"),

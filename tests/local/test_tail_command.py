@@ -174,8 +174,9 @@ def process(chat: Environment, tmp_path: Path) -> Process:
     return lambda *arguments: running("tail", *arguments, "--env", "test", env=variables(tmp_path), cwd=tmp_path)
 
 
-def client_of(tail: Running) -> str:
-    return tail.note("watching").rpartition(" as ")[2]
+def disconnect_all(stack: RunningStack) -> None:
+    for client_id in stack.call(lambda: list(stack.stack.broker._sessions)):
+        stack.call(partial(stack.stack.broker.disconnect_client, client_id))
 
 
 def test_a_lost_connection_and_then_a_policy_that_refuses(
@@ -185,16 +186,15 @@ def test_a_lost_connection_and_then_a_policy_that_refuses(
     allowed = guest_policy(region=chat.region, account="123456789012", prefix="/chat/")
     denied = {**allowed, "Statement": allowed["Statement"][:2]}
     with process("lobby", "-v") as tail:
-        client_id = client_of(tail)
-        stack.call(lambda: stack.stack.broker.disconnect_client(client_id))
+        tail.note("watching")
+        disconnect_all(stack)
         gap = json.loads(tail.line())
         assert gap["kind"] == "gap"
         assert gap["to"] is not None
         assert "administrative action" in gap["reason"]
         try:
             put_inline_policy(aws, role, policy, denied)
-            for connected in stack.call(lambda: list(stack.stack.broker._sessions)):
-                stack.call(partial(stack.stack.broker.disconnect_client, connected))
+            disconnect_all(stack)
             assert tail.process.wait(WAIT_S) == 4
         finally:
             put_inline_policy(aws, role, policy, allowed)

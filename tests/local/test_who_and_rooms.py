@@ -83,14 +83,14 @@ def test_the_operator_sees_who_comes_and_goes_in_silence(env: dict[str, str], co
         seen: list[dict[str, object]] = []
         while not seen:
             with running("tail", "lobby", "--env", "test", env=env, cwd=tmp_path) as tail:
-                client = tail.note("watching").rpartition(" as ")[2]
+                listener = tail.note("watching").rpartition(" as ")[2]
                 tail.process.terminate()
                 tail.process.wait()
             while not who.out.empty():
                 seen.append(json.loads(who.out.get()))
         seen += [json.loads(who.line())] if len(seen) == 1 else []
     assert [each["change"] for each in seen[-2:]] == ["subscribed", "disconnected"]
-    assert client.startswith(str(seen[-1]["id"]))
+    assert seen[-1]["id"] == listener
     assert seen[-1]["certain"] is True
 
 

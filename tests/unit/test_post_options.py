@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatops.cli.post_options import read_expiry, read_moment, read_properties, rooms_and_text
+from chatops.cli.post_options import read_expiry, read_moment, read_properties, read_text
 from chatops.cli.post_run import Outcome
 from chatops.errors import AwsError, ChatopsError, ExitCode, NotAuthorisedError, UsageError
 from chatops.mqtt.data_plane import _refusal
@@ -16,32 +16,36 @@ NOW = dt.datetime(2026, 1, 31, 21, 0, tzinfo=dt.timezone(dt.timedelta(hours=1)))
 
 
 @pytest.mark.parametrize(
-    ("words", "file", "lines", "expected"),
+    ("text", "file", "lines", "expected"),
     [
-        (["lobby", "hello"], False, False, (("lobby",), "hello")),
-        (["lobby", "games", "hello"], False, False, (("lobby", "games"), "hello")),
-        (["lobby", "lobby", "hello"], False, False, (("lobby",), "hello")),
-        (["lobby", "-"], False, False, (("lobby",), None)),
-        (["lobby", "-"], False, True, (("lobby",), None)),
-        (["lobby", "games"], False, True, (("lobby", "games"), None)),
-        (["lobby"], True, False, (("lobby",), None)),
+        ("hello", False, False, "hello"),
+        ("-", False, False, None),
+        ("-", False, True, None),
+        (None, False, True, None),
+        (None, True, False, None),
+        (None, True, True, None),
     ],
 )
-def test_the_last_word_is_the_text_unless_it_is_read(
-    words: list[str],
+def test_what_to_say_is_given_or_read(
+    text: str | None,
     file: bool,  # noqa: FBT001
     lines: bool,  # noqa: FBT001
-    expected: object,
+    expected: str | None,
 ) -> None:
-    assert rooms_and_text(words, file=file, lines=lines) == expected
+    assert read_text(text, file=file, lines=lines) == expected
 
 
 @pytest.mark.parametrize(
-    ("words", "file"), [(["lobby"], False), (["-"], False), (["lobby", " "], False), (["a", "-"], True)]
+    ("text", "file", "lines"),
+    [(None, False, False), (" ", False, False), ("-", True, False), ("x", True, False), ("x", False, True)],
 )
-def test_without_room_or_text_nothing_is_posted(words: list[str], file: bool) -> None:  # noqa: FBT001
+def test_without_one_source_nothing_is_posted(
+    text: str | None,
+    file: bool,  # noqa: FBT001
+    lines: bool,  # noqa: FBT001
+) -> None:
     with pytest.raises(UsageError):
-        rooms_and_text(words, file=file, lines=False)
+        read_text(text, file=file, lines=lines)
 
 
 def test_properties_and_expiry() -> None:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatops.chat.clients import MOST_CLIENTS, Clients
-from chatops.chat.presence import MOST_PEOPLE, Change, Person, Presence, identity_of
+from chatops.chat.messages import guest_sender
+from chatops.chat.presence import MOST_PEOPLE, Change, Person, Presence, sender_of
 from chatops.chat.traffic import Traffic
 from chatops.render.messages import json_line
 from chatops.render.output import Output
@@ -72,13 +73,22 @@ def test_the_operator_sees_who_connects_subscribes_and_goes() -> None:
     assert found is not None
     assert found[1] is Change.SUBSCRIBED
     (person,) = presence.people()
-    assert (person.id, person.since, person.certain) == (ADA, 90.0, True)
+    assert (person.id, person.since, person.certain) == (guest_sender(ADA), 90.0, True)
     assert presence.event(*subscribed("operator-1", ROOM)) is None
     assert presence.event(*subscribed("elsewhere", "/chat/games")) is None
     gone = presence.event(*disconnected(client, 0))
     assert gone is not None
     assert gone[1] is Change.DISCONNECTED
     assert presence.people() == []
+
+
+def test_who_speaks_and_who_is_connected_is_one_person() -> None:
+    presence = Presence(ROOM)
+    presence.heard(said(sender=guest_sender(ADA)), 50.0)
+    assert presence.event(*subscribed(f"{ADA}-tab", ROOM)) is None
+    (person,) = presence.people()
+    assert (person.name, person.since, person.certain) == ("Ada", 50.0, True)
+    assert ADA not in json_line(person_record(person))
 
 
 def test_whoever_has_another_tab_stays() -> None:
@@ -165,7 +175,7 @@ def test_no_control_character_gets_through(name: str, words: str, sender: str, r
     assert not [c for line in shown for c in line if unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"}]
 
 
-def test_the_identity_of_a_client() -> None:
-    assert identity_of(ADA) == identity_of(f"{ADA}-x") == ADA
-    assert identity_of("operator-1") == "operator-1"
-    assert identity_of(f"{ADA}x") == f"{ADA}x"
+def test_the_sender_of_a_client() -> None:
+    assert sender_of(ADA) == sender_of(f"{ADA}-x") == guest_sender(ADA)
+    assert sender_of("operator-1") == "operator-1"
+    assert sender_of(f"{ADA}x") == f"{ADA}x"
