@@ -1,11 +1,12 @@
 """Fills the generated parts of README.md: `python scripts/docs.py` writes, `--check` only compares.
 
-`--demo` runs `chatops demo` for real and puts its output in.
+`--demo` runs `chatops demo`, a tail and three posts for real and puts their output in.
 """
 
 import argparse
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,31 @@ def demo() -> str:
     return "\n".join(["    $ chatops demo", *(f"    {line}".rstrip() for line in done.stdout.splitlines())])
 
 
+def session() -> str:
+    """A tail and what others post meanwhile, from a real run on the local stack."""
+    chatops = [sys.executable, "-m", "chatops.cli.app"]
+    watch = ["tail", "lobby", "-n", "3", "--format", "{time:%H:%M:%S} {name}: {text}"]
+    posts = (
+        ["post", "lobby", "maintenance soon"],
+        ["post", "lobby", "thank you for the warning", "--as", "guest", "--name", "Ada"],
+        ["post", "lobby", "done", "--kind", "system"],
+    )
+    subprocess.run([*chatops, "local", "up", "-q"], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+    with subprocess.Popen(  # noqa: S603
+        [*chatops, *watch, "--env", "local"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as tail:
+        lines = [f"$ {shlex.join(['chatops', *watch])}"]
+        if tail.stderr is None or tail.stdout is None:
+            raise SystemExit("the tail has no output")
+        lines.append(tail.stderr.readline().rstrip())
+        for post in posts:
+            subprocess.run([*chatops, *post, "--env", "local", "-q"], check=True, capture_output=True)  # noqa: S603
+        lines += [line.rstrip() for line in tail.stdout]
+    lines += ["", "    # meanwhile, in another terminal"]
+    lines += [f"$ {shlex.join(['chatops', *post])}" for post in posts]
+    return "\n".join(f"    {line.strip()}".rstrip() for line in lines)
+
+
 def filled(text: str, parts: dict[str, str]) -> str:
     """`text` with its marked regions replaced."""
     for name, part in parts.items():
@@ -95,7 +121,7 @@ def main() -> int:
     parser.add_argument("--demo", action="store_true", help="run the demo and put its output in")
     options = parser.parse_args()
     before = README.read_text(encoding="utf-8")
-    after = filled(before, generated() | ({"demo": demo()} if options.demo else {}))
+    after = filled(before, generated() | ({"demo": demo(), "session": session()} if options.demo else {}))
     if options.check:
         if after != before:
             sys.stderr.write("README.md is not fresh: run python scripts/docs.py\n")
