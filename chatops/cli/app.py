@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from chatops import __version__
-from chatops.cli import env, local, report
+from chatops.cli import env, local, report, site
 from chatops.cli.connect_url import connect_url
 from chatops.cli.demo import demo
 from chatops.cli.describe_endpoint import describe_endpoint
@@ -67,6 +67,7 @@ app.command("rooms")(rooms)
 app.command("connect-url")(connect_url)
 app.command("loadtest")(loadtest)
 app.add_typer(report.app, name="report")
+app.add_typer(site.app, name="site")
 app.add_typer(local.app, name="local")
 
 
