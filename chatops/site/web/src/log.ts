@@ -11,6 +11,8 @@ const GUESS_PX = 40;
 const OVERSCAN = 12;
 const AT_END_PX = 48;
 const PASSES = 4;
+const LONG = 2_000;
+const LINES = 30;
 
 interface Shown {
   node: HTMLLIElement;
@@ -164,7 +166,9 @@ function senderLine(entry: Entry): HTMLElement {
 }
 
 function bubble(entry: Entry): HTMLElement {
-  const made = element("div", { class: "bubble", dir: "auto" });
+  // A wall of text scrolls in itself, by keyboard as well.
+  const long = entry.text.length > LONG || entry.text.split("\n", LINES + 1).length > LINES;
+  const made = element("div", long ? { class: "bubble long", dir: "auto", tabindex: "0" } : { class: "bubble", dir: "auto" });
   for (const { text, href } of linkify(entry.text)) {
     made.append(href === undefined ? text : element("a", { href, target: "_blank", rel: "noopener noreferrer nofollow ugc" }, text));
   }

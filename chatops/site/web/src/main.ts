@@ -279,7 +279,7 @@ class Page {
 
   #drawTitle(): void {
     const { unread, current } = this.#chat;
-    const name = current === undefined ? "" : `${this.#chat.rooms.get(current)?.room.name ?? ""} – `;
+    const name = current === undefined ? "" : `${this.#chat.rooms.get(current)?.room.name ?? ""} · `;
     const title = `${unread > 0 ? `(${unread}) ` : ""}${name}${this.config.title}`;
     if (document.title !== title) document.title = title;
   }

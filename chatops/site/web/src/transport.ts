@@ -77,8 +77,9 @@ async function settled<T>(work: Promise<T>): Promise<T> {
 }
 
 function codeOf(error: unknown): number | undefined {
-  const code = (error as { code?: unknown }).code;
-  return typeof code === "number" ? code : undefined;
+  const { code, packet } = error as { code?: unknown; packet?: { granted?: unknown[] } };
+  const found = code ?? packet?.granted?.[0]; // a SUBACK's codes come with its packet
+  return typeof found === "number" ? found : undefined;
 }
 
 function socketStream(url: string): Duplex {
