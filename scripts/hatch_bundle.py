@@ -1,4 +1,4 @@
-"""Puts the guests' page into the wheel: makes its bundle with Node unless it is there already.
+"""Puts the guests' page into the wheel: makes its bundle with Node, anew, so that no wheel holds an old one.
 
 An editable install is left alone: a checkout makes the bundle when a command needs it.
 """
@@ -21,7 +21,7 @@ class CustomBuildHook(BuildHookInterface):
             RuntimeError: Node is needed and is not there.
         """
         site = Path(self.root) / "chatops" / "site"
-        if version == "editable" or (site / "bundle" / "bundle.json").exists():
+        if version == "editable":
             return
         npm = shutil.which("npm")
         if npm is None:
