@@ -112,6 +112,51 @@ def serve(
     asyncio.run(run())
 
 
+@app.command()
+def verify(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Where the page is.")],
+    env: options.EnvOption = None,
+    env_dir: options.EnvDirOption = None,
+    json_mode: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+) -> None:
+    """Check a published page, and talk as its guest.
+
+    Compares every file, the configuration and the headers with what this version publishes for the environment; then
+    a guest says something and hears it, over MQTT. Exit code 8 when an expectation does not hold.
+
+    \b
+    Examples:
+      chatops site verify https://chat.example.org/ --env production
+    """
+    out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
+    import asyncio
+
+    from chatops.cli.context import reload
+    from chatops.errors import ExitCode
+    from chatops.site.verify import Check, check_url
+    from chatops.site.verify import verify as findings_of
+
+    address = check_url(url)
+    selection = select(out, env, env_dir)
+    site = make(out, selection)
+    found: list[Check] = []
+
+    async def run() -> None:
+        async for check in findings_of(address, site, reload(selection), selection.variables, selection.runtime):
+            found.append(check)
+            if not out.json_mode:
+                out.lines([f"{'ok   ' if check.holds else 'WRONG'}  {check.name}: {check.words}"])
+
+    asyncio.run(run())
+    if out.json_mode:
+        checks = [{"name": check.name, "holds": check.holds, "words": check.words} for check in found]
+        out.document({"url": address, "checks": checks})
+    if not all(check.holds for check in found):
+        raise typer.Exit(int(ExitCode.DIFFERENCES))
+
+
 def make(out: Output, selection: Selection) -> "Site":
     """The site of an environment; the bundle is built when this is a checkout and it is not fresh."""
     from chatops.site.build import make_site

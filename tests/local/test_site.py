@@ -75,3 +75,37 @@ def test_what_cannot_be_is_said_in_two_lines(folder: Path) -> None:
     refused = chatops("site", "build", "--env", "dev", "--out", ".", env=env, cwd=folder)
     assert_two_line_error(refused, 3, "not a site")
     assert_two_line_error(chatops("site", "serve", "--port", "99999", env=env, cwd=folder), 2, "65535")
+
+
+def test_verify_finds_a_served_page_right_and_talks_through_it(folder: Path) -> None:
+    env = variables(folder)
+    with running("site", "serve", "--env", "dev", "--no-open", env=env, cwd=folder) as command:
+        done = chatops("site", "verify", command.line(), "--env", "dev", "--json", env=env, cwd=folder)
+    assert done.code == 0, done
+    checks = {check["name"]: check["holds"] for check in json.loads(done.stdout)["checks"]}
+    assert {"transport", "index.html", "config.json", "headers", "chat"} <= set(checks)
+    assert sum(name.startswith("assets/") for name in checks) == 3
+
+
+def test_verify_says_what_is_wrong_with_another_page(folder: Path) -> None:
+    env = variables(folder)
+    path = folder / "env" / "dev.json"
+    with running("site", "serve", "--env", "dev", "--no-open", env=env, cwd=folder) as command:
+        url = command.line()
+        document = json.loads(path.read_text())
+        path.write_text(json.dumps({**document, "title": "Renamed", "rooms": ["/chat/new"]}))
+        done = chatops("site", "verify", url, "--env", "dev", env=env, cwd=folder)
+    assert done.code == 8, done
+    assert "WRONG  config.json: differs from the environment file in rooms, title\n" in done.stdout
+    assert "ok     chat: a guest talks and hears\n" in done.stdout
+
+
+def test_verify_says_that_nothing_is_there(folder: Path, stack: RunningStack) -> None:
+    env = variables(folder)
+    refused = chatops("site", "verify", "http://127.0.0.1:1/", "--env", "dev", env=env, cwd=folder)
+    assert_two_line_error(refused, 6, "cannot be fetched")
+    for url in ("chat.example.org", "ftp://x/", "https://me:pw@x/", "https://x:port/", "http://[", ""):
+        assert_two_line_error(chatops("site", "verify", url, "--env", "dev", env=env, cwd=folder), 2, "address")
+    other = chatops("site", "verify", stack.aws_url, "--env", "dev", "--json", env=env, cwd=folder)
+    assert other.code == 8, other
+    assert not json.loads(other.stdout)["checks"][1]["holds"]

@@ -1,0 +1,196 @@
+"""Proving that a published page is this version's, for this environment, and that a guest can talk through it.
+
+What is fetched may be anybody's: sizes are bounded, nothing of it is run, and it is compared with what this version
+would publish.
+"""
+
+import asyncio
+import hashlib
+import json
+import secrets
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+
+from chatops.chat.messages import Envelope, Kind, MessageIds, decode, encode
+from chatops.environment import Environment
+from chatops.errors import ChatopsError, ConnectionFailedError, UsageError
+from chatops.mqtt.connection import connect
+from chatops.mqtt.endpoint import is_loopback
+from chatops.mqtt.login import Login, log_in
+from chatops.site.build import CONFIG, INDEX, Site
+from chatops.site.headers import cache_control, content_type, security_headers
+
+MAX_FILE_BYTES = 1024 * 1024
+_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One expectation. `words` says what was found, or what is wrong with it."""
+
+    name: str
+    holds: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def check_url(url: str) -> str:
+    """Return the address of a page, ending in a slash.
+
+    Raises:
+        UsageError: it is none, or holds credentials.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if host is None or parts.scheme not in {"http", "https"} or parts.username or parts.query or parts.fragment:
+        raise UsageError(f"{url!r} is not the address of a page", "write it like https://chat.example.org/")
+    return url.removesuffix(INDEX).rstrip("/") + "/"
+
+
+async def verify(
+    url: str, site: Site, environment: Environment, variables: Mapping[str, str], runtime: Path
+) -> AsyncGenerator[Check]:
+    """Compare the page at `url` with `site`, and chat as one of its guests; yields each finding as it is made.
+
+    Args:
+        url: checked by `check_url`.
+        variables: the process's environment variables.
+        runtime: the user's runtime directory, where the guest identity is remembered.
+
+    Raises:
+        ConnectionFailedError: nothing answers at that address.
+    """
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        index = await _fetch(session, url)
+        yield _transport(url)
+        yield _index(index, site)
+        for path in site.upload_order:
+            if path not in {INDEX, CONFIG}:
+                yield _asset(path, await _fetch(session, urljoin(url, path)), site.files[path])
+        config = await _fetch(session, urljoin(url, CONFIG))
+        yield _config(config, site.files[CONFIG])
+        yield _headers(index, site)
+    yield await _chat(environment, variables, runtime)
+
+
+async def _fetch(session: aiohttp.ClientSession, url: str) -> _Fetched:
+    try:
+        async with session.get(url) as response:
+            body = bytearray()
+            async for chunk in response.content.iter_chunked(65_536):
+                body += chunk
+                if len(body) > MAX_FILE_BYTES:
+                    break
+            return _Fetched(response.status, response.headers.copy(), bytes(body))
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise ConnectionFailedError(
+            f"{url} cannot be fetched: {type(error).__name__}", "check the address and the network"
+        ) from None
+
+
+def _transport(url: str) -> Check:
+    parts = urlsplit(url)
+    encrypted = parts.scheme == "https" or is_loopback(parts.hostname or "")
+    return Check("transport", encrypted, "encrypted, or on this machine" if encrypted else "unencrypted: use https")
+
+
+def _index(found: _Fetched, site: Site) -> Check:
+    if found.status != 200:
+        return Check(INDEX, False, f"answers {found.status}")
+    if found.body == site.files[INDEX]:
+        return Check(INDEX, True, "is this version's, for this environment")
+    return Check(INDEX, False, "is another version's, or another environment's: build and publish it again")
+
+
+def _asset(path: str, found: _Fetched, wanted: bytes) -> Check:
+    if found.status != 200:
+        return Check(path, False, f"answers {found.status}")
+    if found.body != wanted:
+        return Check(path, False, f"is not what this version publishes ({_digest(found.body)})")
+    if found.headers.get("Content-Type", "").partition(";")[0] != content_type(path).partition(";")[0]:
+        return Check(path, False, "has the wrong Content-Type: browsers will not load it")
+    return Check(path, True, _digest(wanted))
+
+
+def _config(found: _Fetched, wanted: bytes) -> Check:
+    if found.status != 200:
+        return Check(CONFIG, False, f"answers {found.status}")
+    try:
+        document = json.loads(found.body)
+    except (ValueError, RecursionError):
+        return Check(CONFIG, False, "is not JSON")
+    expected = json.loads(wanted)
+    if not isinstance(document, dict):
+        return Check(CONFIG, False, "holds no JSON object")
+    wrong = sorted(key for key in expected if document.get(key) != expected[key])
+    if wrong:
+        return Check(CONFIG, False, f"differs from the environment file in {', '.join(wrong)}")
+    return Check(CONFIG, True, "agrees with the environment file")
+
+
+def _headers(index: _Fetched, site: Site) -> Check:
+    wanted = {**security_headers(site.policy), "Cache-Control": cache_control(INDEX)}
+    wrong = [name for name, value in wanted.items() if index.headers.get(name) != value]
+    if wrong:
+        return Check("headers", False, f"missing or other than `site serve` sends: {', '.join(wrong)}")
+    return Check("headers", True, "as `site serve` sends them")
+
+
+async def _chat(environment: Environment, variables: Mapping[str, str], runtime: Path) -> Check:
+    """A guest hears what another connection of it says, in a room that nobody knows."""
+    room = f"{environment.topic_prefix}verify-{secrets.token_hex(8)}"
+    text = secrets.token_hex(8)
+    try:
+        listener = await log_in(environment, variables, runtime)
+        speaker = await log_in(environment, variables, runtime)
+        heard = await _heard(listener, speaker, room, text)
+    except ChatopsError as error:
+        return Check("chat", False, f"a guest cannot talk: {error.problem}")
+    return Check("chat", heard, "a guest talks and hears" if heard else "a guest's message does not arrive")
+
+
+async def _heard(listener: Login, speaker: Login, room: str, text: str) -> bool:
+    async with (
+        connect(listener.address, listener.region, listener.keys, listener.client_id) as hearing,
+        connect(speaker.address, speaker.region, speaker.keys, speaker.client_id) as speaking,
+    ):
+        await hearing.subscribe([room])
+        await speaking.publish(room, _payload(speaker.identity, text))
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                async for batch in hearing.deliveries():
+                    for delivery in batch:
+                        message = decode(delivery.payload)
+                        if isinstance(message, Envelope) and message.text == text:
+                            return True
+        except TimeoutError:
+            pass
+    return False
+
+
+def _payload(identity: str, text: str) -> bytes:
+    return encode(
+        Envelope(
+            id=MessageIds().new(), sender=identity, name="verify", kind=Kind.CHAT, text=text, sent=datetime.now(UTC)
+        )
+    )
+
+
+def _digest(body: bytes) -> str:
+    return f"sha384-{b64encode(hashlib.sha384(body).digest()).decode()[:16]}…"
