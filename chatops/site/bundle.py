@@ -48,7 +48,7 @@ def load_bundle(notify: Callable[[str], None], directory: Path = BUNDLE, sources
     """
     if (sources / "package.json").exists() and not _is_fresh(directory, sources):
         make_bundle(sources, notify)
-    remedy = "install chatops again"
+    remedy = "install chatops again where npm can be reached, or from a released wheel"
     try:
         manifest = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
         files = {path: (directory / path).read_bytes() for path in manifest["files"]}
