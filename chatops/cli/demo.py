@@ -30,6 +30,7 @@ _WAIT_S = 15.0
 _NEXT = (
     ("chatops tail lobby{env}", "in this terminal, and in another:"),
     ('chatops post lobby "hello"{env}', "the tail shows it"),
+    ("chatops site serve{env}", "the guests' page, in your browser"),
     ("chatops loadtest --clients 2000{env}", "more people"),
     ("chatops doctor{env}", "what strangers can and cannot do, proved"),
     ("chatops local status", "where the stack listens; `chatops local down` ends it"),
