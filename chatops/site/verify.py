@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from chatops.chat.messages import Envelope, Kind, MessageIds, decode, encode
+from chatops.chat.messages import Envelope, Kind, MessageIds, decode, encode, guest_sender
 from chatops.environment import Environment
 from chatops.errors import ChatopsError, ConnectionFailedError, UsageError
 from chatops.mqtt.connection import connect
@@ -171,7 +171,7 @@ async def _heard(listener: Login, speaker: Login, room: str, text: str) -> bool:
         connect(speaker.address, speaker.region, speaker.keys, speaker.client_id) as speaking,
     ):
         await hearing.subscribe([room])
-        await speaking.publish(room, _payload(speaker.identity, text))
+        await speaking.publish(room, _payload(guest_sender(speaker.identity), text))
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 async for batch in hearing.deliveries():
@@ -184,11 +184,9 @@ async def _heard(listener: Login, speaker: Login, room: str, text: str) -> bool:
     return False
 
 
-def _payload(identity: str, text: str) -> bytes:
+def _payload(sender: str, text: str) -> bytes:
     return encode(
-        Envelope(
-            id=MessageIds().new(), sender=identity, name="verify", kind=Kind.CHAT, text=text, sent=datetime.now(UTC)
-        )
+        Envelope(id=MessageIds().new(), sender=sender, name="verify", kind=Kind.CHAT, text=text, sent=datetime.now(UTC))
     )
 
 

@@ -5,6 +5,7 @@ import { decode, encode, MessageIds, type Envelope, type Kind } from "./envelope
 import { measure, type Measure } from "./meter";
 import { Outbox, type Outgoing } from "./outbox";
 import { Presence } from "./presence";
+import { senderOf } from "./sender";
 import { MAX_ROOMS, parseRoom, type Room } from "./rooms";
 import { shownName, shownText } from "./text";
 import { Timeline, type Entry } from "./timeline";
@@ -28,7 +29,8 @@ export interface Listener {
 export class Chat {
   readonly rooms = new Map<string, JoinedRoom>();
   status: Status = { phase: "closed", problem: "" };
-  identity = "";
+  /** What this guest's messages say in `from`; empty before the first login. */
+  sender = "";
   name = "";
   /** The topic of the room that is shown, or undefined. */
   current: string | undefined;
@@ -50,8 +52,8 @@ export class Chat {
         this.status = status;
         listener.changed();
       },
-      connected: (credentials, outage) => {
-        this.#connected(credentials.identityId, outage);
+      connected: (_credentials, outage) => {
+        this.#connected(outage);
       },
       message: (topic, payload) => {
         this.#message(topic, payload);
@@ -65,7 +67,7 @@ export class Chat {
         listener.changed();
       },
       will: (credentials) => {
-        this.identity = credentials.identityId;
+        this.sender = senderOf(credentials.identityId);
         const topic = this.current ?? [...this.rooms.keys()][0] ?? `${config.topicPrefix}lobby`;
         return { topic, payload: encode(this.#envelope("leave", "")) };
       },
@@ -122,7 +124,7 @@ export class Chat {
     const joined = this.current === undefined ? undefined : this.rooms.get(this.current);
     if (!joined || text.trim() === "") return;
     const envelope = this.#envelope("chat", text);
-    this.#outbox.add(envelope.id, joined.room.topic, encode(envelope));
+    this.#outbox.add(envelope.id, joined.room.topic, () => encode({ ...envelope, from: this.sender }));
     joined.timeline.forgetMarker();
     joined.timeline.add(this.#entry(envelope, true));
     this.#connection.flush();
@@ -160,8 +162,7 @@ export class Chat {
     return [...this.rooms.values()].reduce((sum, joined) => sum + joined.timeline.unread, 0);
   }
 
-  #connected(identity: string, outage: Outage | undefined): void {
-    this.identity = identity;
+  #connected(outage: Outage | undefined): void {
     for (const joined of this.rooms.values()) {
       if (outage) {
         joined.timeline.add({ key: joined.timeline.newKey(), type: "gap", from: "", name: "", text: "", at: outage.from, own: false });
@@ -178,12 +179,12 @@ export class Chat {
     if (!joined || joined.problem !== "" || this.status.phase !== "connected") return;
     joined.announced = kind === "join";
     const envelope = this.#envelope(kind, "");
-    this.#outbox.add(envelope.id, topic, encode(envelope));
+    this.#outbox.add(envelope.id, topic, () => encode(envelope));
     this.#connection.flush();
   }
 
   #envelope(kind: Kind, text: string): Envelope {
-    return { id: this.#ids.next(), from: this.identity, name: this.name, kind, text, sent: this.around.clock() };
+    return { id: this.#ids.next(), from: this.sender, name: this.name, kind, text, sent: this.around.clock() };
   }
 
   #message(topic: string, payload: Uint8Array): void {
@@ -195,7 +196,7 @@ export class Chat {
     let entry: Entry;
     if (read.form === "envelope") {
       const { envelope } = read;
-      entry = this.#entry(envelope, envelope.from === this.identity);
+      entry = this.#entry(envelope, envelope.from === this.sender);
       if (envelope.kind === "leave") presence.left(envelope.from);
       else if (envelope.kind !== "system") presence.heard(envelope.from, shownName(envelope.name), now);
     } else {

@@ -120,7 +120,7 @@ export class Connection {
     const transport = this.#transport;
     if (!this.#up || !transport) return;
     for (const message of this.outbox.take()) {
-      transport.publish(message.topic, message.payload).then(
+      transport.publish(message.topic, message.payload()).then(
         () => {
           this.outbox.sent(message.id);
           this.listener.settled(message.id);

@@ -285,11 +285,11 @@ class Page {
   }
 
   #drawStatus(): void {
-    const { status, name, identity } = this.#chat;
+    const { status, name, sender } = this.#chat;
     byId("chat", HTMLElement).dataset["phase"] = status.phase;
     const words = { offline: "Offline", connecting: "Connecting…", connected: `Connected as ${name}`, waiting: "Reconnecting…", closed: "Not connected" };
     setText(byId("status-words", HTMLElement), words[status.phase]);
-    setText(byId("me", HTMLElement), identity ? `You are ${name}, guest ${shortIdentity(identity)}` : `You are ${name}`);
+    setText(byId("me", HTMLElement), sender ? `You are ${name}, guest ${shortIdentity(sender)}` : `You are ${name}`);
     const banner = byId("banner", HTMLElement);
     const wrong = status.phase !== "connected" && status.problem !== "";
     if (banner.hidden === wrong) banner.hidden = !wrong;
@@ -377,7 +377,7 @@ class Page {
     setText(byId("who-count", HTMLElement), `${people.length} here`);
     if (!byId("who", HTMLDetailsElement).open) return;
     const rows = people.slice(0, PEOPLE_SHOWN).map((person) => {
-      const you = person.identity === this.#chat.identity ? " (you)" : "";
+      const you = person.identity === this.#chat.sender ? " (you)" : "";
       return element("li", {}, element("bdi", {}, person.name || "A guest"), you, " ", element("small", {}, shortIdentity(person.identity)));
     });
     const rest = people.length > PEOPLE_SHOWN ? [element("li", {}, `and ${people.length - PEOPLE_SHOWN} more`)] : [];

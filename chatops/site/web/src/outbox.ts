@@ -6,7 +6,8 @@ export type Delivery = "sending" | "sent" | "failed";
 export interface Outgoing {
   id: string;
   topic: string;
-  payload: Uint8Array;
+  /** Written when it goes out: what is said before the first login does not know its sender yet. */
+  payload: () => Uint8Array;
   state: Delivery;
   /** Why it failed, for people. */
   problem: string;
@@ -21,7 +22,7 @@ export class Outbox {
   readonly #messages = new Map<string, Outgoing>();
   readonly #inFlight = new Set<string>();
 
-  add(id: string, topic: string, payload: Uint8Array): Outgoing {
+  add(id: string, topic: string, payload: () => Uint8Array): Outgoing {
     const known = this.#messages.get(id);
     if (known) return known;
     const message: Outgoing = { id, topic, payload, state: "sending", problem: "" };

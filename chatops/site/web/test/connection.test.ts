@@ -8,7 +8,7 @@ import { Guest } from "../src/guest";
 const HOUR = 3_600_000;
 
 class FakeTransport implements Transport {
-  readonly posted: { topic: string; kind: string; id: string; text: string }[] = [];
+  readonly posted: { topic: string; kind: string; id: string; text: string; from: string }[] = [];
   readonly subscribed: string[] = [];
   ended: boolean | undefined;
   answer: (topic: string) => Promise<void> = () => Promise.resolve();
@@ -32,7 +32,10 @@ class FakeTransport implements Transport {
   publish(topic: string, payload: Uint8Array): Promise<void> {
     const read = decode(payload);
     assert.equal(read.form, "envelope");
-    if (read.form === "envelope") this.posted.push({ topic, kind: read.envelope.kind, id: read.envelope.id, text: read.envelope.text });
+    if (read.form === "envelope") {
+      const { kind, id, text, from } = read.envelope;
+      this.posted.push({ topic, kind, id, text, from });
+    }
     return this.answer(topic);
   }
 
@@ -133,9 +136,22 @@ test("connects as its identity with a suffix, says with the will that it left, a
   const world = await new World().signedIn();
   assert.equal(world.last.options.clientId, "eu-west-1:00000000-0000-4000-8000-000000000001-tab1");
   assert.equal(world.last.options.will.topic, "/chat/lobby");
+  assert.match(world.chat.sender, /^guest-[0-9a-f]{16}$/);
   assert.deepEqual(world.last.subscribed, ["/chat/lobby"]);
   assert.deepEqual(world.last.posted.map(({ kind }) => kind), ["join"]);
   assert.equal(world.chat.status.phase, "connected");
+});
+
+test("what is written before the first login goes out with its sender", async () => {
+  const world = new World();
+  world.chat.signIn("Ada");
+  world.chat.open("lobby");
+  world.chat.send("early");
+  await world.settle();
+  world.last.events.connected();
+  await world.settle();
+  const early = world.last.posted.find(({ text }) => text === "early");
+  assert.match(early?.from ?? "", /^guest-/);
 });
 
 test("keeps what is written while offline and sends it once, with a new signature, in order", async () => {
@@ -247,7 +263,7 @@ test("shows its own message once although the gateway echoes it, counts others a
   const { chat } = world;
   chat.send("mine");
   const echo = new TextEncoder().encode(
-    JSON.stringify({ id: world.last.posted.at(-1)?.id, from: chat.identity, name: "Ada", kind: "chat", text: "mine", sent: "2026-01-01T00:00:00Z" }),
+    JSON.stringify({ id: world.last.posted.at(-1)?.id, from: chat.sender, name: "Ada", kind: "chat", text: "mine", sent: "2026-01-01T00:00:00Z" }),
   );
   world.last.events.message("/chat/lobby", echo);
   assert.equal(chat.rooms.get("/chat/lobby")?.timeline.entries.length, 1);

@@ -8,6 +8,7 @@ import { measure } from "../src/meter";
 import { Outbox } from "../src/outbox";
 import { Presence } from "../src/presence";
 import { linkOf, MAX_PAYLOAD_BYTES, parseRoom, roomOf } from "../src/rooms";
+import { senderOf } from "../src/sender";
 import { shortIdentity, shownName, shownText } from "../src/text";
 import { grouping, KEPT, Timeline, type Entry } from "../src/timeline";
 import { WindowedList } from "../src/windowed";
@@ -51,9 +52,9 @@ test("backoff: full jitter, doubled, capped, for any number of failures", () => 
 
 test("outbox: each message once a connection, again on the next, under its id", () => {
   const outbox = new Outbox();
-  outbox.add("1", "/chat/a", new Uint8Array());
-  outbox.add("1", "/chat/a", new Uint8Array());
-  outbox.add("2", "/chat/a", new Uint8Array());
+  outbox.add("1", "/chat/a", () => new Uint8Array());
+  outbox.add("1", "/chat/a", () => new Uint8Array());
+  outbox.add("2", "/chat/a", () => new Uint8Array());
   assert.deepEqual(outbox.take().map(({ id }) => id), ["1", "2"]);
   assert.deepEqual(outbox.take(), []);
   outbox.sent("1");
@@ -72,7 +73,7 @@ test("outbox: each message once a connection, again on the next, under its id", 
 
 test("outbox: no more in flight than AWS IoT takes, and no growth", () => {
   const outbox = new Outbox();
-  for (let index = 0; index < 3_000; index += 1) outbox.add(String(index), "/chat/a", new Uint8Array());
+  for (let index = 0; index < 3_000; index += 1) outbox.add(String(index), "/chat/a", () => new Uint8Array());
   let sent = 0;
   for (let due = outbox.take(); due.length > 0; due = outbox.take()) {
     assert.ok(due.length <= 50);
@@ -205,4 +206,8 @@ test("memory: several tabs are one guest; broken storage is a new one", () => {
   const none = new Memory("pool", undefined);
   none.update({ name: "Eve" });
   assert.equal(none.value.name, "Eve");
+});
+
+test("the sender is what the command line makes of the same identity, and does not tell it", () => {
+  assert.equal(senderOf("eu-west-1:7b0cb1f2-1111-4222-8333-444455556666"), "guest-37f7e381398f2bc8");
 });
