@@ -24,6 +24,9 @@ __all__ = ["loadtest", "run_load", "show_result"]
 
 
 def loadtest(
+    more_limits: Annotated[
+        list[str] | None, typer.Argument(metavar="[LIMIT]...", help="More limits, after --fail-on.", show_default=False)
+    ] = None,
     clients: Annotated[
         int | None, typer.Option("--clients", "-c", metavar="N", help="How many guests join (default: 100).")
     ] = None,
@@ -134,7 +137,7 @@ def loadtest(
     \b
     Examples:
       chatops loadtest --clients 500
-      chatops loadtest --clients 500 --fail-on 'delivery.p99>250ms' --fail-on 'lost>0' --fail-on 'join.failed>1%'
+      chatops loadtest --clients 500 --fail-on 'delivery.p99>250ms' 'lost>0' 'join.failed>1%'
       chatops loadtest --scenario evening.toml --plan --env production --max-cost 5
       chatops loadtest --clients 200 --spread one --total-rate 20 --shape spike --storm 30%
       chatops loadtest --clients 500 --find-limit --fail-on 'delivery.p99>50ms'
@@ -157,7 +160,7 @@ def loadtest(
         "identities": identities,
         **_choices(spread, arrivals, shape),
     }
-    limits = _limits(fail_on or [], abort=abort)
+    limits = _limits(fail_on or [], more_limits or [], abort=abort)
     rhythm = None
     if replay is not None:
         rhythm = _rhythm(given, replay, speed=speed, scale=scale, seed=seed, find_limit=find_limit)
@@ -267,12 +270,14 @@ def _rhythm(
     return found
 
 
-def _limits(texts: list[str], *, abort: bool) -> "tuple[Limit, ...]":
+def _limits(texts: list[str], more: list[str], *, abort: bool) -> "tuple[Limit, ...]":
     from chatops.load.thresholds import parse
 
+    if more and not texts:
+        raise UsageError(f"A load test has no argument {more[0]!r}", "see `chatops loadtest --help`")
     if abort and not texts:
         raise UsageError("--abort has nothing to watch", "say what ends the run with --fail-on 'lost>0'")
-    return tuple(parse(part) for text in texts for part in text.split(","))
+    return tuple(parse(part) for text in (*texts, *more) for part in text.split(","))
 
 
 def _scenario(given: dict[str, Any], file: Path | None) -> "Scenario":

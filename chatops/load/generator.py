@@ -12,7 +12,7 @@ from enum import StrEnum
 WARN_CPU = 0.60
 INVALID_CPU = 0.85
 WARN_LAG_MS = 5.0
-INVALID_LAG_MS = 20.0
+INVALID_LAG_MS = 10.0
 """Our own limit beside the two that were calibrated; `docs/decisions/010` says why."""
 
 INVALID_SLIP_MS = 20.0

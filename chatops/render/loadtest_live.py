@@ -7,14 +7,15 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from chatops.load.generator import INVALID_CPU, INVALID_LAG_MS, WARN_CPU, WARN_LAG_MS
 from chatops.load.progress import Progress, Stage
 from chatops.load.scenario import Scenario
 from chatops.render.loadtest import duration, progress_line
 from chatops.render.output import Output
 
 _PER_S = 2
-_LAG_MS = (5.0, 20.0)
-_CPU = (0.60, 0.85)
+_LAG_MS = (WARN_LAG_MS, INVALID_LAG_MS)
+_CPU = (WARN_CPU, INVALID_CPU)
 
 
 class LiveView:

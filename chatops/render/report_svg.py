@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 720, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 14, 12, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 26, 12, 34
 _LEAST_SPAN = 1e-9
 _NOTHING = '<p class="none">Nothing was measured.</p>'
 

@@ -117,6 +117,8 @@ def test_show_compare_and_export_read_it(inside: Path, made: Path, capsys: pytes
         ["--fail-on", "deliverry.p99>1s"],
         ["--fail-on", "lost"],
         ["--abort"],
+        ["lobby"],
+        ["--fail-on", "lost>0", "lobby"],
         ["--scenario", "missing.toml"],
         ["--max-cost", "-1"],
         ["--clients", "500", "--rooms", "1", "--total-rate", "101"],
@@ -160,7 +162,7 @@ def test_a_plan_shows_what_a_run_would_ask_for_and_makes_nothing(
 def test_thresholds_that_are_not_kept_end_with_9_and_are_listed(
     inside: Path, made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ("--fail-on", "delivery.p50>0.001ms", "--fail-on", "lost>0", "--out", "broken", "--json")
+    arguments = ("--fail-on", "delivery.p50>0.001ms", "lost>0", "--out", "broken", "--json")
     code = run(["loadtest", *SMALL, *arguments])
     shown = capsys.readouterr()
     document = json.loads(shown.out)
@@ -169,6 +171,7 @@ def test_thresholds_that_are_not_kept_end_with_9_and_are_listed(
         assert "Not kept: delivery.p50>0.001ms" in shown.err
     else:  # a machine too busy to measure on
         assert code == 10
+    assert [each["expression"] for each in document["thresholds"]] == ["delivery.p50>0.001ms", "lost>0"]
     assert not document["thresholds"][0]["held"]
     assert run(["loadtest", *SMALL, "--out", "broken"]) == 3
     assert "holds a run already" in capsys.readouterr().err

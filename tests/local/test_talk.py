@@ -127,10 +127,10 @@ def test_nobody_chose_the_environment_and_it_is_said(runtime: Path, tmp_path: Pa
     assert "environment: local" in posted.stderr
 
 
-def test_the_load_test_joins_counts_and_deletes_its_identities(runtime: Path) -> None:
+def test_the_load_test_joins_counts_and_deletes_its_identities(runtime: Path, tmp_path: Path) -> None:
     env = variables(runtime)
     arguments = ("--clients", "20", "--duration", "2", "--warm-up", "0.5", "--rate", "1", "--json", "--env", "local")
-    done = chatops("loadtest", *arguments, env=env)
+    done = chatops("loadtest", *arguments, env=env, cwd=tmp_path)
     assert done.code in {0, 10}, done.stderr
     document = json.loads(done.stdout)
     assert document["clients"] == {"asked": 20, "joined": 20, "failed": 0}

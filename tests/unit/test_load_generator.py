@@ -62,3 +62,12 @@ def test_a_part_of_a_run_is_partial_unless_it_is_not_valid_at_all() -> None:
 
 def test_memory_is_in_mebibytes() -> None:
     assert 5 < peak_rss_mb() < 50_000
+
+
+def test_a_generator_that_others_starve_is_not_valid_however_little_cpu_it_used() -> None:
+    starved = replace(HEALTHY, cpu=0.08, lag_ms_p99=12.4, slip_ms_p99=8.6)
+    judged = judge(starved)
+    assert judged.verdict is Verdict.NOT_VALID
+    assert "free the machine" in judged.reasons[0]
+    near = judge(replace(starved, lag_ms_p99=10.0))
+    assert (near.verdict, len(near.warnings)) == (Verdict.VALID, 1)
