@@ -13,7 +13,7 @@ from pathlib import Path
 
 import typer
 
-from chatops.cli.app import app
+from chatops.cli.app import build_app
 from chatops.errors import ExitCode
 from chatops.infra.permissions import operator_policy
 
@@ -38,7 +38,7 @@ EXIT_CODES = {
 def commands() -> str:
     """A table of all commands with the first sentence of their help."""
     rows = ["| command | does |", "|---|---|"]
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(build_app())
     for path, command in _walk(root, "chatops"):
         words = " ".join((command.help or "").split("\n\n")[0].split())
         rows.append(f"| `{path}` | {words} |")

@@ -1,39 +1,40 @@
 """The command line's root: the command table and the one place where errors become output and exit codes."""
 
+import importlib
 import os
 import sys
+from collections.abc import Collection, Mapping
 from typing import Annotated
 
 import typer
 
 from chatops import __version__
-from chatops.cli import env, local, report, site
-from chatops.cli.connect_url import connect_url
-from chatops.cli.demo import demo
-from chatops.cli.describe_endpoint import describe_endpoint
-from chatops.cli.doctor import doctor
-from chatops.cli.loadtest import loadtest
-from chatops.cli.permissions import permissions
-from chatops.cli.plan import plan
-from chatops.cli.post import post
-from chatops.cli.rooms import rooms
-from chatops.cli.setup import setup
-from chatops.cli.status import status
-from chatops.cli.tail import tail
-from chatops.cli.teardown import teardown
-from chatops.cli.who import who
 from chatops.errors import ChatopsError, ExitCode
 from chatops.render.output import Output, ReaderGoneError
 
-app = typer.Typer(
-    name="chatops",
-    help="Set up, watch, speak in and load-test a serverless chat on AWS IoT Core, or on an embedded AWS.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Without an AWS account: `chatops demo`. Exit codes and settings: see the README.",
-)
+_COMMANDS: Mapping[str, str] = {
+    "demo": "Try everything on an embedded AWS.",
+    "setup": "Make or mend an environment, after showing how.",
+    "plan": "Show what setup would do, and do nothing.",
+    "status": "Show what exists of an environment.",
+    "teardown": "Remove an environment, and prove that it is gone.",
+    "doctor": "Prove what guests can and cannot do.",
+    "permissions": "Print the IAM policy that an operator needs.",
+    "describe-endpoint": "Print the name of the account's gateway.",
+    "env": "Environments: list, show, check, choose.",
+    "tail": "Show the messages of rooms as they arrive.",
+    "post": "Post to one or more rooms.",
+    "who": "Show who is in a room.",
+    "rooms": "Show which rooms are alive.",
+    "connect-url": "Print a signed URL for any MQTT client.",
+    "loadtest": "Let many guests chat; count and time deliveries.",
+    "report": "Recorded load tests: show, compare, export.",
+    "site": "The guests' page.",
+    "local": "The embedded AWS: start, stop, look, use.",
+}
+"""Every command with the first sentence of its help: the list is shown without loading them."""
+
+_GROUPS = frozenset({"env", "local", "report", "site"})
 
 
 def _version(wanted: bool) -> None:
@@ -42,7 +43,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -51,24 +51,38 @@ def _root(
     pass
 
 
-app.command("demo")(demo)
-app.command("setup")(setup)
-app.command("plan")(plan)
-app.command("status")(status)
-app.command("teardown")(teardown)
-app.command("doctor")(doctor)
-app.command("permissions")(permissions)
-app.command("describe-endpoint")(describe_endpoint)
-app.add_typer(env.app, name="env")
-app.command("tail")(tail)
-app.command("post")(post)
-app.command("who")(who)
-app.command("rooms")(rooms)
-app.command("connect-url")(connect_url)
-app.command("loadtest")(loadtest)
-app.add_typer(report.app, name="report")
-app.add_typer(site.app, name="site")
-app.add_typer(local.app, name="local")
+def _listed() -> None:
+    """Stands for a command that was not asked for."""
+
+
+def build_app(wanted: Collection[str] | None = None) -> typer.Typer:
+    """Make the command table; a command's module, named like the command, is loaded only when it is wanted.
+
+    Loading all of them takes longer than most commands have to start.
+
+    Args:
+        wanted: the commands to load; all when None. The others are listed, and do nothing.
+    """
+    app = typer.Typer(
+        name="chatops",
+        help="Set up, watch, speak in and load-test a serverless chat on AWS IoT Core, or on an embedded AWS.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        epilog="Without an AWS account: `chatops demo`. Exit codes and settings: see the README.",
+    )
+    app.callback()(_root)
+    for name, summary in _COMMANDS.items():
+        if wanted is not None and name not in wanted:
+            app.command(name, help=summary)(_listed)
+            continue
+        module = importlib.import_module(f"chatops.cli.{name.replace('-', '_')}")
+        if name in _GROUPS:
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(getattr(module, name.replace("-", "_")))
+    return app
 
 
 def main() -> None:
@@ -79,6 +93,8 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code. Errors are written to standard error, in two lines."""
     out = Output()
+    completing = "_CHATOPS_COMPLETE" in os.environ
+    app = build_app(None if completing else [name for name in _COMMANDS if name in arguments])
     try:
         result = app(arguments, prog_name="chatops", standalone_mode=False)
         out.flush()

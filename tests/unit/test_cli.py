@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from chatops import __version__
-from chatops.cli.app import app, run
+from chatops.cli.app import _COMMANDS, build_app, run
 from chatops.errors import ChatopsError, ExitCode
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +27,7 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
         yield from leaves(subcommand, (*path, name))
 
 
-COMMANDS = list(leaves(typer.main.get_command(app)))
+COMMANDS = list(leaves(typer.main.get_command(build_app())))
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["loadtest", "--help"], ["local", "--help"]])
@@ -109,3 +109,13 @@ def test_an_interruption_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setattr("chatops.cli.tail.select", interrupted)
     assert run(["tail", "lobby"]) == ExitCode.INTERRUPTED
     assert capsys.readouterr().err == ""
+
+
+def test_the_list_of_commands_says_what_their_help_says(capsys: pytest.CaptureFixture[str]) -> None:
+    root: Any = typer.main.get_command(build_app())
+    assert {
+        name: " ".join((command.help or "").split("\n\n")[0].split()) for name, command in root.commands.items()
+    } == (dict(_COMMANDS))
+    assert run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in _COMMANDS)
