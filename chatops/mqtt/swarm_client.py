@@ -2,12 +2,11 @@
 
 All clients share one event-loop thread, one bootstrap and one TLS context. One thread, not one a core: Python runs one
 callback at a time anyway, and 500 clients receiving 10,000 messages/s took 57 % of a core with two threads, 39 % with
-one, and 27 % with the thread's Python state kept between callbacks (see `_keep_thread_state`).
+one, and 27 % with the thread's Python state kept between callbacks (see `EventThread`).
 
 Callbacks run on awscrt's thread and hold the interpreter lock: they append, or hand over, and return.
 """
 
-import ctypes
 import inspect
 import threading
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from awscrt import io, mqtt5
 
 from chatops.mqtt.connection import transport_security
 from chatops.mqtt.endpoint import GatewayAddress
+from chatops.mqtt.event_thread import EventThread
 from chatops.mqtt.signing import Keys, handshake_signer
 
 Arrival = tuple[int, str, bytes, int]
@@ -87,8 +87,8 @@ class SwarmNetwork:
         self.arrived = arrived
         self.events = events
         self.options = options
-        self._group = io.EventLoopGroup(1)
-        self.bootstrap = io.ClientBootstrap(self._group, io.DefaultHostResolver(self._group))
+        self._thread = EventThread()
+        self.bootstrap = self._thread.bootstrap
         self.tls = transport_security(address)
         self.sockets = io.SocketOptions()
         self.sockets.connect_timeout_ms = int(options.connect_timeout_s * 1000)
@@ -103,7 +103,7 @@ class SwarmNetwork:
         thread = threading.get_ident()
         if thread not in self._kept:
             self._kept.add(thread)
-            _keep_thread_state()
+            EventThread.keep_state()
 
 
 class SwarmClient:
@@ -252,13 +252,3 @@ def _cause(reason: Any, error: Any) -> str:
     if reason is not None and int(reason):
         return f"{getattr(reason, 'name', 'REASON')} (0x{int(reason):02X})"
     return str(getattr(error, "name", None) or type(error).__name__)
-
-
-def _keep_thread_state() -> None:
-    """Keep this foreign thread's Python state from now on.
-
-    A native thread that calls into Python gets a thread state for each call, and with it a fresh memory chunk for its
-    frames, mapped and unmapped every time. Taking the GIL state once more than it is released keeps it. The state is
-    left to the interpreter's end, as the thread is.
-    """
-    ctypes.pythonapi.PyGILState_Ensure()

@@ -171,11 +171,11 @@ def test_a_shared_subscription_gives_each_message_to_one() -> None:
         async with serving() as served:
             members = [await served.connect(f"m{number}") for number in range(3)]
             for member in members:
-                await served.subscribe(member, "$share/group/work/+")
+                await served.subscribe(member, "$share/group/jobs/+")
             watcher = await served.connect("watcher")
-            await served.subscribe(watcher, "work/#")
+            await served.subscribe(watcher, "jobs/#")
             for number in range(60):
-                watcher.send(publish(f"work/{number}"))
+                watcher.send(publish(f"jobs/{number}"))
             for _ in range(60):
                 await watcher.packet()
             await until(lambda: sum(member.waiting for member in members) >= 60)
