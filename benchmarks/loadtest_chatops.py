@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from chatops.load.cost import Prices
-from chatops.load.engine import Engine, Wishes
+from chatops.load.alone import run_swarm
+from chatops.load.front import Wishes
 from chatops.load.message import HEADER_BYTES
 from chatops.load.pacing import Arrivals
 from chatops.load.recording import EVENTS, Recorder
@@ -42,20 +42,17 @@ async def run(port: int, scenario: Scenario, folder: Path) -> dict[str, float | 
     swarm = Swarm(scenario, secrets.token_hex(4), asyncio.get_running_loop())
     address = GatewayAddress("127.0.0.1", port, tls=False)
     options = SwarmOptions(keep_bytes=HEADER_BYTES)
-    network = SwarmNetwork(address, REGION, arrived=swarm.arrivals.append, events=swarm, options=options)
+    network = SwarmNetwork(address, REGION, arrived=swarm.books.arrivals.append, events=swarm, options=options)
     recorder = Recorder(folder / EVENTS)
-    engine = Engine(
+    result = await run_swarm(
         swarm,
         Target(address, REGION, "", "", Rates()),
         NoCognito(),
         network.client,
         events=lambda _: None,
         stop=asyncio.Event(),
-        discard=None,
-        prices=Prices(),
         wishes=Wishes(recorder=recorder),
     )
-    result = await engine.run()
     recorder.close()
     steady = next(phase.seconds for phase in result.phases if phase.name == "steady")
     return {

@@ -205,7 +205,7 @@ def _run(
 ) -> None:
     from chatops.cli.loadtest_identities import kept_identities
     from chatops.cli.report_files import check_export_path
-    from chatops.load.engine import Wishes
+    from chatops.load.front import Wishes
     from chatops.load.run_folder import prepare
 
     kept = kept_identities(place, selection.runtime) if reuse else None

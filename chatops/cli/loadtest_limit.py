@@ -81,8 +81,8 @@ class _Steps:
     def probe(self, posts_per_s: float) -> "Probe":
         """Run one step."""
         from chatops.load.cost import Prices
-        from chatops.load.engine import Wishes
         from chatops.load.find_limit import Outcome, Probe
+        from chatops.load.front import Wishes
         from chatops.load.preflight import preflight
         from chatops.load.run_folder import prepare
 

@@ -16,7 +16,7 @@ from chatops.errors import ExitCode, ThresholdError
 from chatops.render.output import Output
 
 if TYPE_CHECKING:
-    from chatops.load.engine import Wishes
+    from chatops.load.front import Wishes
     from chatops.load.preflight import Preflight
     from chatops.load.progress import Progress
     from chatops.load.recording import Recorder
@@ -46,7 +46,7 @@ def execute(out: Output, place: Place, scenario: "Scenario", wishes: "Wishes | N
     """Run it, drain at the first Ctrl-C and report, end at the second."""
     import asyncio
 
-    from chatops.load.engine import run
+    from chatops.load.alone import run
     from chatops.render.loadtest import scenario_line
     from chatops.render.loadtest_live import LiveView
 

@@ -53,13 +53,46 @@ class Joining:
     refresh_failures: Counter[str] = field(default_factory=Counter)
     identities: list[str] = field(default_factory=list)
     reused: list[str] = field(default_factory=list)
-    first_error: ChatopsError | None = None
-    last_credentials: GuestCredentials | None = None
 
     @property
     def failed(self) -> int:
         """How many clients could not join."""
         return self.failures.total()
+
+    def merge(self, other: "Joining") -> None:
+        """Add what another process counted."""
+        for stage, found in other.stages.items():
+            self.stages[stage].merge(found)
+        self.whole.merge(other.whole)
+        self.joined += other.joined
+        self.failures.update(other.failures)
+        self.refresh_failures.update(other.refresh_failures)
+        self.identities += other.identities
+        self.reused += other.reused
+
+    def copy(self) -> "Joining":
+        """The same counts, counted on apart."""
+        return Joining(
+            {stage: found.copy() for stage, found in self.stages.items()},
+            self.whole.copy(),
+            self.joined,
+            self.failures.copy(),
+            self.refresh_failures.copy(),
+            self.identities[:],
+            self.reused[:],
+        )
+
+    def since(self, earlier: "Joining") -> "Joining":
+        """What was counted after `earlier`, an older copy of this."""
+        return Joining(
+            {stage: found.since(earlier.stages[stage]) for stage, found in self.stages.items()},
+            self.whole.since(earlier.whole),
+            self.joined - earlier.joined,
+            self.failures - earlier.failures,
+            self.refresh_failures - earlier.refresh_failures,
+            self.identities[len(earlier.identities) :],
+            self.reused[len(earlier.reused) :],
+        )
 
 
 @dataclass(slots=True)
@@ -76,7 +109,7 @@ class Joiner:
         swarm: where they go.
         vendor: where their credentials come from.
         make_client: makes a connection.
-        rates: the paces.
+        rates: the paces, of all processes together.
         calls_at_once: how many Cognito calls are under way at most.
         stop: ends the joining early.
         known: identities of an earlier run, taken before new ones are made.
@@ -96,6 +129,8 @@ class Joiner:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.joining = Joining()
+        self.first_error: ChatopsError | None = None
+        self.last_credentials: GuestCredentials | None = None
         self._clock = clock
         self._known = tuple(known)
         self._identities = swarm.scenario.identity_count
@@ -107,9 +142,10 @@ class Joiner:
         self._calls_at_once = calls_at_once
         self._stop = stop
         self._loop = asyncio.get_running_loop()
-        self._identity_slots = Slots(rates.identities_per_s)
-        self._credential_slots = Slots(rates.credentials_per_s)
-        self._connect_slots = Slots(swarm.scenario.connects_per_s or rates.connects_per_s)
+        processes = swarm.share.count
+        self._identity_slots = Slots(_part(rates.identities_per_s, processes))
+        self._credential_slots = Slots(_part(rates.credentials_per_s, processes))
+        self._connect_slots = Slots(_part(swarm.scenario.connects_per_s or rates.connects_per_s, processes))
 
     async def join(self, clients: Sequence[int]) -> None:
         """Bring `clients` in; failures are counted by cause, not raised."""
@@ -169,9 +205,9 @@ class Joiner:
             stage = STAGES[1]
             credentials, credentials_s = await self._timed(stage, self._vendor.credentials(identity))
         except ChatopsError as error:
-            joining.first_error = joining.first_error or error
+            self.first_error = self.first_error or error
             return f"{stage}: {type(error).__name__.removesuffix('Error')}"
-        joining.last_credentials = credentials
+        self.last_credentials = credentials
         return credentials, identity_s + credentials_s
 
     async def _vend_known(self, identity: str) -> tuple[GuestCredentials, float] | None:
@@ -182,7 +218,7 @@ class Joiner:
         except ChatopsError:
             return None
         self.joining.reused.append(identity)
-        self.joining.last_credentials = credentials
+        self.last_credentials = credentials
         return credentials, took
 
     async def _connect(self, client: int, credentials: GuestCredentials, spent_s: float) -> None:
@@ -248,3 +284,8 @@ class Joiner:
                     await self._stop.wait()
             except TimeoutError:
                 pass
+
+
+def _part(rate: float | None, processes: int) -> float | None:
+    """One process's part of a pace."""
+    return None if rate is None else rate / processes

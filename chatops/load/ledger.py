@@ -6,93 +6,39 @@ byte per receiver. It is settled as soon as everything expected has come, or `pa
 is missing then is lost (and late, should it come after all). What a receiver heard last from each sender shows
 reorderings, and that a post was settled before shows duplicates, so that nothing of a settled post needs to be kept.
 
+A run may be shared out over several processes. Each keeps the books of its own receivers, for all senders: it owes and
+counts what its own clients should hear. A post of another process is met at its first delivery here, or when its
+process reports how it ended, whichever comes first; only the second says whether deliveries were owed. The counts of
+all processes add up to those that one process would have had.
+
 The ledger has no clock and no threads; times are microseconds of one monotonic clock.
 """
 
-from array import array
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from chatops.load.attendance import FOREVER_US, UNANSWERED, Judgement, Post, Room, Sender, judge, lost_connection
 from chatops.load.message import MAX_SEQUENCE, post_number
 from chatops.load.tally import Difference, Kind, Tally
 
-FOREVER_US = 1 << 62
+MAX_DIFFERENCES = 100_000
+"""Differences kept to be named; all are counted."""
+
 MAX_MISSING = 100_000
 """Missing deliveries remembered one by one; beyond that they are counted but a late arrival is not recognised."""
 
-PER_CONNECTION_PER_S = 100
-"""Messages that AWS IoT passes one connection in a second, in and out (L-083F3861); the rest vanishes."""
-
-_SECONDS_KEPT = 256
-_BLAMED_US = 2_000_000  # a connection lost this soon after an acknowledgement explains a missing delivery
 _CONSTANT_OVERHEAD_US = 60_000_000  # a period is forgotten this long after it could last matter
-
-
-class Post:
-    """One post under way.
-
-    Attributes:
-        bin: whatever the caller wants to find again at each delivery (where its samples go).
-    """
-
-    __slots__ = ("acked_us", "arrived", "awaited", "bin", "due_us", "number", "room", "seen", "sent_us", "tally")
-
-    def __init__(self, number: int, room: "Room", due_us: int, sent_us: int, tally: Tally, bin_: Any) -> None:
-        self.number = number
-        self.room = room
-        self.due_us = due_us
-        self.sent_us = sent_us
-        self.tally = tally
-        self.bin = bin_
-        self.acked_us = -1
-        self.seen = bytearray(len(room.members))
-        self.arrived = 0
-        self.awaited = room.confirmed
-
-
-class Room:
-    """The receivers of one room and when each was subscribed; `periods` are [asked, confirmed, ended, was lost]."""
-
-    __slots__ = ("changed_us", "confirmed", "index", "latest_window", "members", "periods", "seconds", "topic")
-
-    def __init__(self, index: int, topic: str, members: Sequence[int]) -> None:
-        self.index = index
-        self.latest_window = -1
-        self.topic = topic
-        self.members = tuple(members)
-        self.periods: list[list[list[int]]] = [[] for _ in self.members]
-        self.confirmed = 0
-        self.changed_us = -1
-        self.seconds: dict[int, int] = {}
-
-    def count(self, sent_us: int) -> None:
-        """Count a post in its second; only the latest seconds are kept."""
-        second = sent_us // 1_000_000
-        self.seconds[second] = self.seconds.get(second, 0) + 1
-        if len(self.seconds) > _SECONDS_KEPT:
-            del self.seconds[next(iter(self.seconds))]
-
-    def overflowed(self, sent_us: int) -> bool:
-        """Tell whether more was posted around then than a connection is passed."""
-        second = sent_us // 1_000_000
-        return max(self.seconds.get(second + step, 0) for step in (-1, 0, 1)) >= PER_CONNECTION_PER_S
-
-
-class _Sender:
-    __slots__ = ("heard", "next")
-
-    def __init__(self, size: int) -> None:
-        self.next = 0
-        self.heard = array("i", [-1]) * size
+_UNREPORTED_US = 30_000_000  # how long a post of another process is kept that no process has reported
 
 
 class Ledger:
     """The ledger of one process.
 
     Args:
-        rooms: each room's topic and members, as client numbers; a client is in one room.
+        rooms: each room's topic and members, as client numbers; a client is in one room. Members are receivers of this
+            process only.
+        room_of: the room of every client, of other processes too; needed when there are others.
         patience_us: how long after its acknowledgement a post waits for missing deliveries.
         max_differences: how many differences are kept to be named; all are counted.
         stray_window: where a delivery counts that belongs to no post and comes before all of them.
@@ -102,8 +48,9 @@ class Ledger:
         self,
         rooms: Sequence[tuple[str, Sequence[int]]],
         *,
+        room_of: Sequence[int] | None = None,
         patience_us: int = 15_000_000,
-        max_differences: int = 100_000,
+        max_differences: int = MAX_DIFFERENCES,
         stray_window: int = 0,
     ) -> None:
         self.rooms = tuple(Room(index, topic, members) for index, (topic, members) in enumerate(rooms))
@@ -112,10 +59,13 @@ class Ledger:
         self.lost = 0
         self.differences: list[Difference] = []
         self.differences_omitted = 0
+        self.process_lost: Callable[[int], bool] = lambda _sender: False
+        self._room_of = room_of
         self._places = {client: (room, slot) for room in self.rooms for slot, client in enumerate(room.members)}
         self._tallies: dict[tuple[int, int], Tally] = {}
-        self._senders: dict[int, _Sender] = {}
+        self._senders: dict[int, Sender] = {}
         self._waiting: deque[Post] = deque()
+        self._unreported: deque[tuple[int, Post]] = deque()
         self._missing: dict[tuple[int, int], tuple[Tally, str]] = {}
         self._patience_us = patience_us
         self._max_differences = max_differences
@@ -165,9 +115,11 @@ class Ledger:
         room = self._places[sender][0]
         tally = self._tally(window, room)
         tally.sent += 1
-        number = post_number(sender, sequence)
         state = self._sender(sender)
         state.next = max(state.next, sequence + 1)
+        return self._enter(post_number(sender, sequence), room, due_us, sent_us, tally, bin_)
+
+    def _enter(self, number: int, room: Room, due_us: int, sent_us: int, tally: Tally, bin_: Any) -> Post:
         post = Post(number, room, due_us, sent_us, tally, bin_)
         self.posts[number] = post
         room.count(sent_us)
@@ -186,6 +138,49 @@ class Ledger:
         post.tally.failed += 1
         post.acked_us = -at_us - 2  # negative: never acknowledged, given up at that time
         self._waiting.append(post)
+
+    # Posts of other processes.
+
+    def unknown(self, number: int) -> bool:
+        """Tell whether a post is neither under way nor known to have been."""
+        state = self._senders.get(number >> 24)
+        return number not in self.posts and not (state is not None and state.knows(number & MAX_SEQUENCE))
+
+    def heard_of(self, number: int, *, due_us: int, sent_us: int, at_us: int, window: int, bin_: Any = None) -> Post:
+        """Enter a post of another process at its first delivery here; how it ended is yet to be reported."""
+        room = self._room_of_sender(number >> 24)
+        self._sender(number >> 24)
+        post = self._enter(number, room, due_us, sent_us, self._tally(window, room), bin_)
+        post.elsewhere = True
+        self._unreported.append((at_us, post))
+        return post
+
+    def reported(
+        self,
+        number: int,
+        *,
+        due_us: int,
+        sent_us: int,
+        at_us: int,
+        acknowledged: bool,
+        window: int,
+        bin_: Any = None,
+    ) -> None:
+        """Enter how a post of another process ended; its process has counted the post itself."""
+        room = self._room_of_sender(number >> 24)
+        if not self._sender(number >> 24).report(number & MAX_SEQUENCE):
+            return
+        post = self.posts.get(number)
+        if post is None:
+            post = self._enter(number, room, due_us, sent_us, self._tally(window, room), bin_)
+            post.elsewhere = True
+        self._waiting.append(post)
+        if not acknowledged:
+            post.acked_us = -at_us - 2
+            return
+        post.acked_us = at_us
+        if post.arrived >= post.awaited:
+            self._settle_if_complete(post)
 
     # Deliveries.
 
@@ -245,15 +240,16 @@ class Ledger:
     def _heard_before(self, number: int, receiver: int) -> bool:
         """Tell whether a post that is not under way can have reached the receiver before."""
         state = self._senders.get(number >> 24)
-        if state is None or (number & MAX_SEQUENCE) >= state.next:
+        if state is None or not state.knows(number & MAX_SEQUENCE):
             return False
         room, slot = self._places[receiver]
-        return self._places[number >> 24][0] is room and state.heard[slot] >= number & MAX_SEQUENCE
+        return state.room is room and state.heard[slot] >= number & MAX_SEQUENCE
 
     # Settling.
 
     def settle(self, now_us: int) -> None:
         """Close the posts whose patience is over."""
+        self._settle_unreported(now_us)
         while self._waiting:
             post = self._waiting[0]
             since = post.acked_us if post.acked_us >= 0 else -post.acked_us - 2
@@ -263,15 +259,45 @@ class Ledger:
             if post.number in self.posts:
                 self._close(post)
 
-    def settle_all(self, now_us: int) -> list[Post]:
-        """Close every post: the run is over. Returns those without an answer, which count as failed."""
-        silent = [post for post in self.posts.values() if post.acked_us == -1]
+    def _settle_unreported(self, now_us: int) -> None:
+        while self._unreported:
+            heard_us, post = self._unreported[0]
+            if post.acked_us == UNANSWERED and heard_us + _UNREPORTED_US >= now_us:
+                return
+            self._unreported.popleft()
+            self._give_up(post)
+
+    def give_up_unanswered(self, now_us: int) -> list[Post]:
+        """Count own posts that have no answer yet as failed, and return them."""
+        silent = [post for post in self.posts.values() if post.acked_us == UNANSWERED and not post.elsewhere]
         for post in silent:
             self.failed(post, now_us)
+        return silent
+
+    def settle_all(self, now_us: int) -> list[Post]:
+        """Close every post: the run is over. Returns those without an answer, which count as failed."""
+        silent = self.give_up_unanswered(now_us)
+        for _, post in self._unreported:
+            self._give_up(post)
         for post in list(self.posts.values()):
             self._close(post)
         self._waiting.clear()
+        self._unreported.clear()
         return silent
+
+    def _give_up(self, post: Post) -> None:
+        """Close a post that its process never reported: that process is lost, or nobody has sent the post."""
+        if post.acked_us != UNANSWERED or post.number not in self.posts:
+            return
+        del self.posts[post.number]
+        sender, sequence = post.number >> 24, post.number & MAX_SEQUENCE
+        self._sender(sender).report(sequence)
+        if self.process_lost(sender):
+            post.tally.unacknowledged_received += post.arrived
+            return
+        for slot, here in enumerate(post.seen):
+            if here:
+                self._differs(post.tally, Kind.UNEXPECTED, post.number, post.room.members[slot])
 
     def outstanding(self, *, due_before_us: int = FOREVER_US) -> int:
         """Deliveries of acknowledged posts that have not come yet."""
@@ -283,19 +309,19 @@ class Ledger:
 
     def _settle_if_complete(self, post: Post) -> None:
         """Close a post that nobody waits for any more, so that only what is under way takes memory."""
-        judgement = self._judge(post)
+        judgement = judge(post)
         if not judgement.missing and not judgement.doubtful:
             self._close(post, judgement)
 
-    def _close(self, post: Post, judgement: "_Judgement | None" = None) -> None:
+    def _close(self, post: Post, judgement: Judgement | None = None) -> None:
         del self.posts[post.number]
         tally, number, members = post.tally, post.number, post.room.members
-        if post.acked_us < 0:
+        if post.acked_us < 0:  # refused, or never answered
             tally.unacknowledged_received += post.arrived
             silent = [slot for slot in range(len(members)) if not post.seen[slot]]
             self._remember(number, [members[slot] for slot in silent], tally, "unacknowledged_received")
             return
-        verdict = judgement or self._judge(post)
+        verdict = judgement or judge(post)
         tally.expected += verdict.expected
         tally.received += verdict.received
         tally.ambiguous += verdict.ambiguous
@@ -304,7 +330,7 @@ class Ledger:
         tally.missed += verdict.missed
         overflowed = bool(verdict.missing) and post.room.overflowed(post.sent_us)
         for slot in verdict.missing:
-            tally.lost_at_disconnect += _lost_connection(post, slot)
+            tally.lost_at_disconnect += lost_connection(post, slot)
             tally.lost_over_rate += overflowed
             self._differs(tally, Kind.LOST, number, members[slot])
         self.lost += len(verdict.missing)
@@ -317,46 +343,16 @@ class Ledger:
         for receiver in receivers[: MAX_MISSING - len(self._missing)]:
             self._missing[number, receiver] = (tally, becomes)
 
-    def _judge(self, post: Post) -> "_Judgement":
-        room, seen = post.room, post.seen
-        size = len(seen)
-        verdict = _Judgement()
-        if room.changed_us < post.due_us and room.confirmed == size == post.arrived:
-            verdict.expected = verdict.received = size
-            return verdict
-        for slot in range(size):
-            state = _standing(room.periods[slot], post.due_us, post.acked_us)
-            here = seen[slot]
-            if state == _OWED:
-                verdict.expected += 1
-                verdict.received += here
-                if not here:
-                    verdict.missing.append(slot)
-            elif state == _MAYBE:
-                verdict.ambiguous += 1
-                verdict.ambiguous_received += here
-                if not here:
-                    verdict.doubtful.append(slot)
-            else:
-                verdict.unexpected += here
-                verdict.missed += not here and any(period[2] < post.due_us for period in room.periods[slot])
-        return verdict
-
     # Counts.
+
+    @property
+    def tallies(self) -> dict[tuple[int, int], Tally]:
+        """The counts by window and room."""
+        return self._tallies
 
     def total(self, *windows: int) -> Tally:
         """The counts of these windows, or of all when none is named."""
-        total = Tally()
-        for (window, _), tally in self._tallies.items():
-            if not windows or window in windows:
-                total += tally
-        return total
-
-    def by_room(self, window: int) -> Iterator[tuple[str, int, Tally]]:
-        """Topic, size and counts of each room that has any in `window`."""
-        for (its_window, index), tally in sorted(self._tallies.items()):
-            if its_window == window:
-                yield self.rooms[index].topic, len(self.rooms[index].members), tally
+        return total(self._tallies, *windows)
 
     def _tally(self, window: int, room: Room) -> Tally:
         key = (window, room.index)
@@ -370,11 +366,14 @@ class Ledger:
         """Where a delivery counts whose post is not at hand: the latest window that the room has."""
         return self._tally(room.latest_window if room.latest_window >= 0 else self._stray_window, room)
 
-    def _sender(self, sender: int) -> _Sender:
+    def _sender(self, sender: int) -> Sender:
         state = self._senders.get(sender)
         if state is None:
-            state = self._senders[sender] = _Sender(len(self._places[sender][0].members))
+            state = self._senders[sender] = Sender(self._room_of_sender(sender))
         return state
+
+    def _room_of_sender(self, sender: int) -> Room:
+        return self.rooms[self._room_of[sender]] if self._room_of is not None else self._places[sender][0]
 
     def _differs(self, tally: Tally, kind: Kind, number: int, receiver: int) -> None:
         setattr(tally, kind.value, getattr(tally, kind.value) + 1)
@@ -385,36 +384,10 @@ class Ledger:
             self.differences_omitted += 1
 
 
-@dataclass(slots=True)
-class _Judgement:
-    """How a post stands. `missing` and `doubtful` are slots that it has not reached, owed to them or perhaps."""
-
-    expected: int = 0
-    received: int = 0
-    ambiguous: int = 0
-    ambiguous_received: int = 0
-    unexpected: int = 0
-    missed: int = 0
-    missing: list[int] = field(default_factory=list)
-    doubtful: list[int] = field(default_factory=list)
-
-
-_OWED, _MAYBE, _ABSENT = 2, 1, 0
-
-
-def _lost_connection(post: Post, slot: int) -> bool:
-    """Tell whether the receiver lost its connection while the post was under way to it."""
-    return any(
-        lost and post.due_us <= ended <= post.acked_us + _BLAMED_US for _, _, ended, lost in post.room.periods[slot]
-    )
-
-
-def _standing(periods: list[list[int]], due_us: int, acked_us: int) -> int:
-    """How one receiver stood to a post: owed it, perhaps, or not there."""
-    state = _ABSENT
-    for asked, confirmed, ended, _ in periods:
-        if confirmed <= due_us and ended > acked_us:
-            return _OWED
-        if asked <= acked_us and ended >= due_us:
-            state = _MAYBE
-    return state
+def total(tallies: Mapping[tuple[int, int], Tally], *windows: int) -> Tally:
+    """The sum of the counts of these windows, or of all when none is named."""
+    whole = Tally()
+    for (window, _), tally in tallies.items():
+        if not windows or window in windows:
+            whole += tally
+    return whole

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from chatops.load.joining import Joining
-from chatops.load.statistics import Distribution, Metric, Statistics, Window
-from chatops.load.swarm import Swarm
+from chatops.load.ledger import total
+from chatops.load.statistics import HEADLINES, Distribution, Metric, Statistics, Window
+from chatops.load.totals import Totals
 
 
 class CpuMeter:
@@ -35,19 +35,36 @@ def last_second(statistics: Statistics) -> tuple[float | None, float | None]:
     return None, None
 
 
-def figures_so_far(swarm: Swarm, joining: Joining, cost_usd: float) -> Mapping[str, Any]:
+def figures_so_far(totals: Totals, asked: int, cost_usd: float) -> Mapping[str, Any]:
     """What thresholds ask for, of the steady window up to now; the same keys as in a run's document."""
-    counts = asdict(swarm.ledger.total(Window.STEADY))
-    nothing = Distribution()
-    found = {
-        metric.value: swarm.statistics.distributions.get((Window.STEADY, metric), nothing).percentiles().document()
-        for metric in Metric
-    }
+    counts = asdict(total(totals.tallies, Window.STEADY))
+    latency = headlines(totals.statistics, Window.STEADY)
     return {
-        "clients": {"asked": swarm.scenario.clients, "joined": joining.joined, "failed": joining.failed},
+        "clients": {"asked": asked, "joined": totals.joining.joined, "failed": totals.joining.failed},
         "posts": counts,
         "deliveries": counts,
-        "latency_ms": {"join": joining.whole.percentiles().document(), **found},
-        "failures": {"disconnect": dict(swarm.disconnects)},
+        "latency_ms": {
+            "join": totals.joining.whole.percentiles().document(),
+            **{name: found.percentiles().document() for name, found in latency.items()},
+        },
+        "failures": {"disconnect": dict(totals.disconnects)},
         "cost_usd": {"metered": cost_usd},
     }
+
+
+def headlines(statistics: Statistics, window: Window, *, across: bool = True) -> Mapping[str, Distribution]:
+    """The distributions that a run reports of a window, by name.
+
+    Args:
+        across: count deliveries from another machine in; their figures have two clocks in them.
+    """
+    found = {}
+    parts = {Metric.DELIVERY: Metric.DELIVERY_ACROSS, Metric.DELIVERY_FROM_SEND: Metric.DELIVERY_FROM_SEND_ACROSS}
+    for metric in HEADLINES:
+        whole = statistics.distributions.get((window, metric), Distribution())
+        other = statistics.distributions.get((window, parts[metric])) if across and metric in parts else None
+        if other is not None:
+            whole = whole.copy()
+            whole.merge(other)
+        found[metric.value] = whole
+    return found

@@ -38,15 +38,47 @@ class Reconnects:
 
     Attributes:
         took: from the attempt to come back until the subscription.
-        storm_back_s: until 99 % of those that the storm dropped were back; None when they were not.
+        storm_took: from the storm until somebody whom it had dropped was back.
     """
 
     left: int = 0
     returned: int = 0
     took: Distribution = field(default_factory=Distribution)
     storm_dropped: int = 0
-    storm_returned: int = 0
-    storm_back_s: float | None = None
+    storm_took: Distribution = field(default_factory=Distribution)
+
+    @property
+    def storm_returned(self) -> int:
+        """How many of those that the storm dropped came back."""
+        return self.storm_took.count
+
+    @property
+    def storm_back_s(self) -> float | None:
+        """Seconds until 99 % of those that the storm dropped were back; None when they were not."""
+        took_us = self.storm_took.ranked_us(math.ceil(MOST_BACK * self.storm_dropped))
+        return None if took_us is None else took_us / 1e6
+
+    def merge(self, other: "Reconnects") -> None:
+        """Add what another process counted."""
+        self.left += other.left
+        self.returned += other.returned
+        self.took.merge(other.took)
+        self.storm_dropped += other.storm_dropped
+        self.storm_took.merge(other.storm_took)
+
+    def copy(self) -> "Reconnects":
+        """The same counts, counted on apart."""
+        return Reconnects(self.left, self.returned, self.took.copy(), self.storm_dropped, self.storm_took.copy())
+
+    def since(self, earlier: "Reconnects") -> "Reconnects":
+        """What was counted after `earlier`, an older copy of this."""
+        return Reconnects(
+            self.left - earlier.left,
+            self.returned - earlier.returned,
+            self.took.since(earlier.took),
+            self.storm_dropped - earlier.storm_dropped,
+            self.storm_took.since(earlier.storm_took),
+        )
 
     def document(self) -> dict[str, Any]:
         """The part `reconnects` of a run's document."""
@@ -67,8 +99,8 @@ class Restlessness:
     """Makes people leave and come back during the steady window.
 
     Args:
-        crowd: the clients.
-        clients: those that joined.
+        crowd: the clients of this process; of others it says that they are not present.
+        clients: all clients of the run. Whom chance picks does not depend on how they are shared out.
     """
 
     def __init__(self, crowd: Crowd, scenario: Scenario, clients: Sequence[int]) -> None:
@@ -117,16 +149,13 @@ class Restlessness:
         scenario, found = self._scenario, self.reconnects
         await asyncio.sleep(max(0.0, at - time.monotonic()))
         order = sorted(self._clients, key=lambda client: uniform(scenario.seed, _STORM, client))
-        dropped = [client for client in order if self._crowd.present(client)]
-        dropped = dropped[: max(1, round(len(self._clients) * scenario.storm_share))]
+        chosen = order[: max(1, round(len(self._clients) * scenario.storm_share))]
+        dropped = [client for client in chosen if self._crowd.present(client)]
         found.storm_dropped = len(dropped)
         begun = time.monotonic()
-        needed = math.ceil(MOST_BACK * len(dropped))
 
         def back() -> None:
-            found.storm_returned += 1
-            if found.storm_returned == needed:
-                found.storm_back_s = time.monotonic() - begun
+            found.storm_took.record(round((time.monotonic() - begun) * 1e6))
 
         for client in dropped:
             wait = LEAST_AWAY_S + (scenario.storm_back_s - LEAST_AWAY_S) * uniform(scenario.seed, _BACK, client)

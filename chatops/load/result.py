@@ -15,6 +15,7 @@ from chatops.load.scenario import Scenario
 from chatops.load.statistics import Distribution, Percentiles
 from chatops.load.tally import Difference, Tally
 from chatops.load.thresholds import Threshold
+from chatops.load.totals import Part
 
 SCHEMA = 1
 
@@ -81,6 +82,7 @@ class RunResult:
         distributions: what `latency` and `join` were read from, by the same names.
         differences: deliveries that went wrong, one by one, as far as they were kept.
         unstopped: clients that did not confirm their disconnecting.
+        processes: what each of the run's processes says of itself; `health` has the worst of it.
     """
 
     scenario: Scenario
@@ -114,6 +116,7 @@ class RunResult:
     differences_omitted: int = 0
     usage: Mapping[str, Usage] = field(default_factory=dict)
     distributions: Mapping[str, Distribution] = field(default_factory=dict)
+    processes: tuple[Part, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """The JSON document of `chatops loadtest --json`; milliseconds, dollars, counts."""
@@ -143,6 +146,15 @@ class RunResult:
                 "lag_ms_p99": self.health.lag_ms_p99,
                 "slip_ms_p99": self.health.slip_ms_p99,
                 "rss_mb": round(self.health.rss_mb, 1),
+                "processes": [
+                    {
+                        "cpu": round(part.cpu, 3),
+                        "lag_ms_p99": part.lag_ms_p99,
+                        "slip_ms_p99": part.slip_ms_p99,
+                        "rss_mb": round(part.rss_mb, 1),
+                    }
+                    for part in self.processes
+                ],
             },
             "thresholds": [asdict(threshold) for threshold in self.thresholds],
             "failures": {kind: dict(causes) for kind, causes in self.failures.items()},

@@ -1,18 +1,17 @@
 """From what a run counted to its result."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chatops.load.cost import Prices, Usage
-from chatops.load.generator import Health, judge, peak_rss_mb
-from chatops.load.joining import Joining
+from chatops.load.generator import Health, judge
+from chatops.load.ledger import total
+from chatops.load.meters import headlines
 from chatops.load.progress import Stage
-from chatops.load.restless import Reconnects
 from chatops.load.result import Identities, Phase, RoomResult, RunResult, Second
-from chatops.load.scenario import Scenario
-from chatops.load.statistics import Distribution, Metric, Percentiles, Statistics, Window
-from chatops.load.swarm import Swarm
+from chatops.load.scenario import Scenario, room_topic
+from chatops.load.statistics import Statistics, Window
 from chatops.load.tally import Tally
+from chatops.load.totals import Part, Totals
 
 FIRST_MESSAGE = "first_message"
 """From when a guest could hear something (subscribed, and the load begun) until it did; no part of the join's time."""
@@ -22,38 +21,52 @@ _TOLERATED_DISCONNECTS = 0.01  # of the guests; a connection may break by itself
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How the run went, beside what swarm and joining counted.
+    """How the run went, beside what was counted.
 
     Attributes:
-        seconds: how long each stage took.
-        cpu: CPU seconds per second of the steady window.
-        lag_ms_p99: of the canary in the steady window.
-        in_window: see `Health`.
+        parts: what each process says of itself.
+        partial: why the run covers less than was asked for, beyond what its counts say.
+        trust_across: deliveries between machines can be timed.
     """
 
     started_at: float
     whole_s: float
-    seconds: Mapping[Stage, float]
-    cpu: float
-    lag_ms_p99: float
-    in_window: float | None
+    parts: tuple[Part, ...]
     interrupted: bool
     aborted: tuple[str, ...]
-    reconnects: Reconnects | None
-    unstopped: int
     identities: Identities
     predicted: Usage
     metered: Usage
     prices: Prices
+    partial: tuple[str, ...] = ()
+    trust_across: bool = True
+
+    def seconds(self, stage: Stage) -> float:
+        """How long a stage took where it took longest."""
+        return max((part.seconds.get(stage, 0.0) for part in self.parts), default=0.0)
+
+    @property
+    def health(self) -> Health:
+        """The generator's figures: those of the process that fares worst, and the memory of all."""
+        arrived = sum(part.arrived or 0 for part in self.parts)
+        outstanding = sum(part.outstanding or 0 for part in self.parts)
+        known = any(part.arrived is not None for part in self.parts)
+        return Health(
+            cpu=max((part.cpu for part in self.parts), default=0.0),
+            lag_ms_p99=max((part.lag_ms_p99 for part in self.parts), default=0.0),
+            slip_ms_p99=max((part.slip_ms_p99 for part in self.parts), default=0.0),
+            rss_mb=sum(part.rss_mb for part in self.parts),
+            in_window=arrived / (arrived + outstanding) if known and arrived + outstanding else None,
+        )
 
 
-def _unplanned(swarm: Swarm, joining: Joining) -> list[str]:
+def _unplanned(scenario: Scenario, totals: Totals) -> list[str]:
     """Connections that were lost although the scenario did not want it: the load was not the one that was asked for."""
-    lost = swarm.disconnects.total()
-    restless = swarm.scenario.churn_per_minute > 0 or swarm.scenario.storm_share > 0
-    if restless or lost <= _TOLERATED_DISCONNECTS * joining.joined:
+    lost, joined = totals.disconnects.total(), totals.joining.joined
+    restless = scenario.churn_per_minute > 0 or scenario.storm_share > 0
+    if restless or lost <= _TOLERATED_DISCONNECTS * joined:
         return []
-    return [f"{lost:,} connections of {joining.joined:,} guests were lost during the run"]
+    return [f"{lost:,} connections of {joined:,} guests were lost during the run"]
 
 
 def _nothing(scenario: Scenario, counts: Tally) -> str | None:
@@ -65,48 +78,47 @@ def _nothing(scenario: Scenario, counts: Tally) -> str | None:
     return f"nothing was measured, since none of {counts.due:,} posts was acknowledged"
 
 
-def summarise(swarm: Swarm, joining: Joining, course: Course) -> RunResult:
+def summarise(scenario: Scenario, run: str, totals: Totals, course: Course) -> RunResult:
     """Put the result of a finished run together."""
-    scenario, ledger, statistics = swarm.scenario, swarm.ledger, swarm.statistics
-    counts = ledger.total(Window.STEADY)
-    health = Health(
-        cpu=course.cpu,
-        lag_ms_p99=course.lag_ms_p99,
-        slip_ms_p99=swarm.slip.percentiles().p99 or 0.0,
-        rss_mb=peak_rss_mb(),
-        in_window=course.in_window,
-    )
+    joining = totals.joining
+    counts = total(totals.tallies, Window.STEADY)
+    health = course.health
     partial = []
     if course.interrupted or course.aborted:
-        covered = course.seconds.get(Stage.STEADY, 0.0)
+        covered = course.seconds(Stage.STEADY)
         ended = f"ended by {' and '.join(course.aborted)}" if course.aborted else "interrupted"
         partial.append(f"the run was {ended} after {covered:.1f} s of the {scenario.duration_s:g} s to measure")
-    partial += _unplanned(swarm, joining)
+    partial += [*_unplanned(scenario, totals), *course.partial]
     nothing = None if partial else _nothing(scenario, counts)
     judgement = judge(health, lost=counts.lost, partial=tuple(partial), nothing=nothing)
+    steady = headlines(totals.statistics, Window.STEADY, across=course.trust_across)
     return RunResult(
         scenario=scenario,
-        run=swarm.run,
+        run=run,
         started_at=course.started_at,
         seconds=course.whole_s,
         joined=joining.joined,
         join_failed=joining.failed,
-        joined_in_s=course.seconds.get(Stage.JOINING, 0.0),
+        joined_in_s=course.seconds(Stage.JOINING),
         join=joining.whole.percentiles(),
         join_stages={
             **{stage: found.percentiles() for stage, found in joining.stages.items()},
-            FIRST_MESSAGE: swarm.first_message.percentiles(),
+            FIRST_MESSAGE: totals.first_message.percentiles(),
         },
         counts=counts,
-        latency=_latency(statistics, Window.STEADY),
-        phases=_phases(swarm, course),
-        rooms=tuple(RoomResult(*room) for room in ledger.by_room(Window.STEADY)),
-        timeline=_timeline(statistics),
+        latency={name: found.percentiles() for name, found in steady.items()},
+        phases=_phases(totals, course),
+        rooms=tuple(
+            RoomResult(room_topic(scenario.prefix, run, room), scenario.room_sizes[room], tally)
+            for (window, room), tally in sorted(totals.tallies.items())
+            if window == Window.STEADY
+        ),
+        timeline=_timeline(totals.statistics, timed=course.trust_across),
         failures={
             "join": dict(joining.failures),
-            "post": dict(swarm.post_failures),
-            "disconnect": dict(swarm.disconnects),
-            "resubscribe": dict(swarm.resubscribe_failures),
+            "post": dict(totals.post_failures),
+            "disconnect": dict(totals.disconnects),
+            "resubscribe": dict(totals.resubscribe_failures),
             "refresh": dict(joining.refresh_failures),
         },
         cost_predicted=course.predicted.dollars(course.prices),
@@ -119,41 +131,39 @@ def summarise(swarm: Swarm, joining: Joining, course: Course) -> RunResult:
         identities=course.identities,
         interrupted=course.interrupted,
         aborted=course.aborted,
-        reconnects=course.reconnects,
-        unstopped=course.unstopped,
-        distributions={
-            "join": joining.whole,
-            **{m.value: d for m in Metric if (d := statistics.distributions.get((Window.STEADY, m))) is not None},
-        },
-        differences=tuple(ledger.differences),
-        differences_omitted=ledger.differences_omitted,
+        reconnects=totals.reconnects if any(part.restless for part in course.parts) else None,
+        unstopped=sum(part.unstopped for part in course.parts),
+        distributions={"join": joining.whole, **steady},
+        differences=tuple(totals.differences),
+        differences_omitted=totals.differences_omitted,
+        processes=course.parts,
     )
 
 
-def _phases(swarm: Swarm, course: Course) -> tuple[Phase, ...]:
+def _phases(totals: Totals, course: Course) -> tuple[Phase, ...]:
     windows = ((Stage.WARM_UP, Window.WARM_UP), (Stage.STEADY, Window.STEADY))
     loads = tuple(
         Phase(
             window.name.lower(),
-            course.seconds.get(stage, 0.0),
-            swarm.ledger.total(window),
-            _latency(swarm.statistics, window),
+            course.seconds(stage),
+            total(totals.tallies, window),
+            {
+                name: found.percentiles()
+                for name, found in headlines(totals.statistics, window, across=course.trust_across).items()
+            },
         )
         for stage, window in windows
     )
-    ramp = Phase("ramp", course.seconds.get(Stage.JOINING, 0.0), Tally())
-    drain = Phase("drain", course.seconds.get(Stage.DRAIN, 0.0), Tally())
+    ramp = Phase("ramp", course.seconds(Stage.JOINING), Tally())
+    drain = Phase("drain", course.seconds(Stage.DRAIN), Tally())
     return (ramp, *loads, drain)
 
 
-def _latency(statistics: Statistics, window: Window) -> dict[str, Percentiles]:
-    nothing = Distribution()
-    return {metric.value: statistics.distributions.get((window, metric), nothing).percentiles() for metric in Metric}
+def _timeline(statistics: Statistics, *, timed: bool) -> tuple[Second, ...]:
+    """The run second by second; without times where two clocks that do not agree are in them."""
 
-
-def _timeline(statistics: Statistics) -> tuple[Second, ...]:
     def milliseconds(value_us: int | None) -> float | None:
-        return None if value_us is None else value_us / 1000
+        return None if value_us is None or not timed else value_us / 1000
 
     return tuple(
         Second(

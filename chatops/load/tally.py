@@ -64,5 +64,13 @@ class Tally:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         return self
 
+    def plus(self, other: "Tally") -> "Tally":
+        """The sum of two."""
+        return Tally(*(getattr(self, name) + getattr(other, name) for name in _TALLY_FIELDS))
+
+    def since(self, earlier: "Tally") -> "Tally":
+        """What was counted after `earlier`, an older copy of this."""
+        return Tally(*(getattr(self, name) - getattr(earlier, name) for name in _TALLY_FIELDS))
+
 
 _TALLY_FIELDS = tuple(each.name for each in fields(Tally))

@@ -11,15 +11,15 @@ import pytest
 from chatops.aws.cognito import delete_identities
 from chatops.environment import Environment
 from chatops.errors import ChatopsError, ConnectionFailedError, NotAuthorisedError, NotFoundError
-from chatops.load.cost import Prices
-from chatops.load.engine import Engine, run
+from chatops.load.alone import run, run_swarm
+from chatops.load.books import Arrival
 from chatops.load.generator import Verdict
 from chatops.load.message import HEADER_BYTES
 from chatops.load.pacing import Arrivals
 from chatops.load.progress import Progress, Stage
 from chatops.load.result import RunResult
 from chatops.load.scenario import Scenario, Spread
-from chatops.load.swarm import Arrival, Client, Swarm
+from chatops.load.swarm import Client, Swarm
 from chatops.load.tally import Kind
 from chatops.load.target import Rates, Target
 from chatops.mqtt.endpoint import gateway_address
@@ -63,7 +63,7 @@ def load(
 
     async def body() -> RunResult:
         swarm = Swarm(scenario, secrets.token_hex(4), asyncio.get_running_loop())
-        append = swarm.arrivals.append
+        append = swarm.books.arrivals.append
         network = SwarmNetwork(
             target.address,
             target.region,
@@ -79,17 +79,14 @@ def load(
             return wrap(number, client) if wrap else client
 
         async with Guests(target.cognito_url, target.pool_id) as guests:
-            engine = Engine(
+            return await run_swarm(
                 swarm,
                 target,
                 guests,
                 make,
                 events=(lambda progress: events(progress, swarm)) if events else ignore,
                 stop=stop or asyncio.Event(),
-                discard=None,
-                prices=Prices(),
             )
-            return await engine.run()
 
     return asyncio.run(body())
 
@@ -168,10 +165,10 @@ def test_dropped_duplicated_and_delayed_deliveries_are_reported_as_they_are(
         if tampered["seen"] % 10 == 0:
             tampered["dropped"] += 1
             return
-        swarm.arrivals.append((client, topic, head, at_ns + late_ns))
+        swarm.books.arrivals.append((client, topic, head, at_ns + late_ns))
         if tampered["seen"] % 10 == 5:
             tampered["doubled"] += 1
-            swarm.arrivals.append((client, topic, head, at_ns + late_ns))
+            swarm.books.arrivals.append((client, topic, head, at_ns + late_ns))
 
     scenario = replace(SMALL, warm_up_s=0.0, drain_limit_s=0.5)
     result = load(scenario, target_of(stack, chat), arrived=tamper)
@@ -189,10 +186,10 @@ def test_dropped_duplicated_and_delayed_deliveries_are_reported_as_they_are(
 def test_messages_of_strangers_are_counted_as_unexpected_and_not_timed(stack: RunningStack, chat: Environment) -> None:
     def tamper(arrival: Arrival, swarm: Swarm) -> None:
         client, topic, head, at_ns = arrival
-        swarm.arrivals.append(arrival)
+        swarm.books.arrivals.append(arrival)
         for strange in (b"", b"hello", b'{"load":"' + b"z" * 60, head[:9] + b"deadbeef" + head[17:], head[:20]):
-            swarm.arrivals.append((client, topic, strange, at_ns))
-        swarm.arrivals.append((client, "/chat/elsewhere", head, at_ns))
+            swarm.books.arrivals.append((client, topic, strange, at_ns))
+        swarm.books.arrivals.append((client, "/chat/elsewhere", head, at_ns))
 
     result = load(replace(SMALL, warm_up_s=0.0), target_of(stack, chat), arrived=tamper)
     assert result.counts.received == result.counts.expected
@@ -244,7 +241,7 @@ def test_a_client_that_is_cut_off_loses_nothing_that_comes_later_and_comes_back(
         identity_of[number] = client_id
 
     def listen(arrival: Arrival, swarm: Swarm) -> None:
-        swarm.arrivals.append(arrival)
+        swarm.books.arrivals.append(arrival)
         if arrival[0] == victim and swarm.connects > SMALL.clients:
             heard_again.append(arrival)
 

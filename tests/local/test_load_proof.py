@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from chatops.environment import Environment
-from chatops.load.engine import Wishes, run
+from chatops.load.alone import run
+from chatops.load.front import Wishes
 from chatops.load.generator import Verdict
 from chatops.load.message import post_number
 from chatops.load.pacing import Arrivals

@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from chatops.errors import ThrottledError
+from chatops.errors import ChatopsError, ThrottledError
+from chatops.load.books import NO_ANSWER, TIMED_OUT
 from chatops.load.joining import Joiner, Joining
 from chatops.load.pacing import Arrivals
 from chatops.load.scenario import Scenario
 from chatops.load.statistics import Window
-from chatops.load.swarm import NO_ANSWER, OFFLINE, TIMED_OUT, Swarm
+from chatops.load.swarm import OFFLINE, Swarm
 from chatops.load.target import Rates
 from chatops.mqtt.guests import GuestCredentials
 from chatops.mqtt.signing import Keys
@@ -149,7 +150,12 @@ def test_all_join_and_each_stage_is_timed() -> None:
 
 
 def test_failures_are_counted_by_stage_and_cause_and_the_others_join() -> None:
-    joining = joined(vendor=Vendor(refuse=3), behaviours={0: "refused", 1: "unsubscribed"})
+    errors: list[ChatopsError | None] = []
+
+    async def then(world: World) -> None:
+        errors.append(world.joiner.first_error)
+
+    joining = joined(vendor=Vendor(refuse=3), behaviours={0: "refused", 1: "unsubscribed"}, then=then)
     assert joining.joined == 6 - 2 - 2
     assert joining.failures == {
         "identity: Throttled": 2,
@@ -157,7 +163,7 @@ def test_failures_are_counted_by_stage_and_cause_and_the_others_join() -> None:
         "subscribe: QUOTA_EXCEEDED (0x97)": 1,
     }
     assert len(joining.identities) == 4
-    assert isinstance(joining.first_error, ThrottledError)
+    assert isinstance(errors[0], ThrottledError)
 
 
 def test_a_client_that_never_gets_an_answer_fails_in_time() -> None:
@@ -221,7 +227,7 @@ async def posted(world: World, senders: list[int]) -> None:
     start_ns = time.monotonic_ns() - round(SCENARIO.warm_up_s * 1e9)
     world.swarm.start_posting(iter([(SCENARIO.warm_up_s, sender) for sender in senders]), start_ns)
     await until(lambda: not world.swarm.posting())
-    world.swarm.enter()
+    world.swarm.books.enter()
 
 
 def test_a_post_is_entered_before_its_answer_and_its_deliveries() -> None:
@@ -235,11 +241,11 @@ def test_a_post_is_entered_before_its_answer_and_its_deliveries() -> None:
         room = swarm.scenario.room_of[0]
         members = [client for client in range(6) if swarm.scenario.room_of[client] == room]
         for client in members:
-            swarm.arrivals.append((client, topic, payload, time.monotonic_ns()))
-        while swarm.enter(1):
+            swarm.books.arrivals.append((client, topic, payload, time.monotonic_ns()))
+        while swarm.books.enter(1):
             pass
-        assert not swarm.under_way()
-        counts = swarm.ledger.total(Window.STEADY)
+        assert not swarm.books.under_way()
+        counts = swarm.books.ledger.total(Window.STEADY)
         assert (counts.due, counts.sent, counts.acknowledged, counts.received) == (1, 1, 1, len(members))
 
     joined(then=then)
@@ -255,13 +261,13 @@ def test_posts_of_the_disconnected_and_refused_posts_have_failed_by_cause() -> N
             done = world.connections[number].done
             assert done is not None
             done(cause)
-        swarm.enter()
-        swarm.close_books(time.monotonic_ns())
+        swarm.books.enter()
+        swarm.books.close(time.monotonic_ns())
         assert swarm.disconnects == {"KEEP_ALIVE_TIMEOUT (0x8D)": 1}
-        assert swarm.post_failures == {OFFLINE: 1, "QUOTA_EXCEEDED (0x97)": 1, "RuntimeError": 1, NO_ANSWER: 2}
-        counts = swarm.ledger.total(Window.STEADY)
+        assert swarm.books.post_failures == {OFFLINE: 1, "QUOTA_EXCEEDED (0x97)": 1, "RuntimeError": 1, NO_ANSWER: 2}
+        counts = swarm.books.ledger.total(Window.STEADY)
         assert (counts.due, counts.sent, counts.failed, counts.acknowledged) == (5, 4, 5, 0)
-        assert sum(row.failed for row in swarm.statistics.rows.values()) == 5
+        assert sum(row.failed for row in swarm.books.statistics.rows.values()) == 5
 
     joined(behaviours={2: "deaf"}, then=then)
 
@@ -275,7 +281,7 @@ def test_a_client_that_comes_back_subscribes_again_and_is_owed_posts_again() -> 
         for _ in range(5):
             await asyncio.sleep(0)
         assert swarm.subscribes == before + 1
-        room = next(room for room in swarm.ledger.rooms if 3 in room.members)
+        room = next(room for room in swarm.books.ledger.rooms if 3 in room.members)
         assert room.confirmed == len(room.members)
         assert len(room.periods[room.members.index(3)]) == 2
 

@@ -1,23 +1,22 @@
 """What a run is worth when it covers less than was asked for, or nothing at all."""
 
 from collections import Counter
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from chatops.load.generator import Health, Verdict, judge
+from chatops.load.joining import Joining
 from chatops.load.scenario import Scenario
 from chatops.load.summary import _nothing, _unplanned
 from chatops.load.tally import Tally
+from chatops.load.totals import Totals
 
 HEALTHY = Health(cpu=0.1, lag_ms_p99=1.0, slip_ms_p99=1.0, rss_mb=50.0, in_window=None)
 
 
 def unplanned(lost: int, **wishes: float) -> list[str]:
-    swarm: Any = SimpleNamespace(disconnects=Counter({"gone": lost}), scenario=Scenario(clients=100, **wishes))  # type: ignore[arg-type]
-    joining: Any = SimpleNamespace(joined=100)
-    return _unplanned(swarm, joining)
+    totals = Totals(disconnects=Counter({"gone": lost}), joining=Joining(joined=100))
+    return _unplanned(Scenario(clients=100, **wishes), totals)  # type: ignore[arg-type]
 
 
 def test_connections_lost_against_the_plan_make_a_run_partial() -> None:
