@@ -15,7 +15,6 @@ from chatops.load.alone import run_swarm
 from chatops.load.front import Wishes
 from chatops.load.message import HEADER_BYTES
 from chatops.load.pacing import Arrivals
-from chatops.load.recording import EVENTS, Recorder
 from chatops.load.scenario import Scenario, Spread
 from chatops.load.swarm import Swarm
 from chatops.load.target import Rates, Target
@@ -43,7 +42,6 @@ async def run(port: int, scenario: Scenario, folder: Path) -> dict[str, float | 
     address = GatewayAddress("127.0.0.1", port, tls=False)
     options = SwarmOptions(keep_bytes=HEADER_BYTES)
     network = SwarmNetwork(address, REGION, arrived=swarm.books.arrivals.append, events=swarm, options=options)
-    recorder = Recorder(folder / EVENTS)
     result = await run_swarm(
         swarm,
         Target(address, REGION, "", "", Rates()),
@@ -51,9 +49,8 @@ async def run(port: int, scenario: Scenario, folder: Path) -> dict[str, float | 
         network.client,
         events=lambda _: None,
         stop=asyncio.Event(),
-        wishes=Wishes(recorder=recorder),
+        wishes=Wishes(folder=folder),
     )
-    recorder.close()
     steady = next(phase.seconds for phase in result.phases if phase.name == "steady")
     return {
         "received": result.counts.received,

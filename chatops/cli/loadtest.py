@@ -8,7 +8,7 @@ import typer
 
 from chatops.cli import options
 from chatops.cli.context import Selection, open_environment, select
-from chatops.cli.loadtest_run import Outputs, end, execute, recording, run_load, show_result, write_outputs
+from chatops.cli.loadtest_run import Outputs, end, execute, run_load, show_result, write_outputs
 from chatops.cli.loadtest_target import Place, find_place, say_who_stays
 from chatops.cli.quantities import share
 from chatops.errors import UsageError
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from chatops.load.replay import Replay
     from chatops.load.scenario import Scenario
     from chatops.load.thresholds import Limit
+
+MOST_PROCESSES = 256
 
 __all__ = ["loadtest", "run_load", "show_result"]
 
@@ -81,6 +83,12 @@ def loadtest(
     ] = None,
     identities: Annotated[
         int | None, typer.Option("--identities", metavar="N", help="Share so few anonymous identities.")
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes", metavar="N", help="Processes that share the guests (default: as many as it takes)."
+        ),
     ] = None,
     reuse: Annotated[
         bool, typer.Option("--reuse-identities", help="Keep the identities, encrypted, and take those kept before.")
@@ -165,6 +173,7 @@ def loadtest(
     if replay is not None:
         rhythm = _rhythm(given, replay, speed=speed, scale=scale, seed=seed, find_limit=find_limit)
     scenario = _scenario({name: value for name, value in given.items() if value is not None}, scenario_file)
+    _check_processes(scenario, processes)
     selection = select(out, env, env_dir)
     environment = open_environment(out, selection)
     scenario = _in_prefix(scenario, environment.topic_prefix)
@@ -185,9 +194,21 @@ def loadtest(
     if find_limit:
         from chatops.cli.loadtest_limit import search
 
-        search(out, place, scenario, limits=limits, max_cost=max_cost, force=force, outputs=outputs)
+        search(out, place, scenario, limits, max_cost=max_cost, force=force, outputs=outputs, processes=processes)
         return
-    _run(out, selection, place, scenario, plan, rhythm, limits=limits, abort=abort, reuse=reuse, outputs=outputs)
+    _run(
+        out,
+        selection,
+        place,
+        scenario,
+        plan,
+        rhythm,
+        limits=limits,
+        abort=abort,
+        reuse=reuse,
+        outputs=outputs,
+        processes=processes,
+    )
 
 
 def _run(
@@ -202,6 +223,7 @@ def _run(
     abort: bool,
     reuse: bool,
     outputs: Outputs,
+    processes: int | None,
 ) -> None:
     from chatops.cli.loadtest_identities import kept_identities
     from chatops.cli.report_files import check_export_path
@@ -216,20 +238,19 @@ def _run(
         prepare(outputs.folder, plan)
     if kept is None:
         say_who_stays(out, place, scenario)
-    with recording(outputs.folder) as recorder:
-        wishes = Wishes(
-            limits=limits,
-            abort=abort,
-            known=kept.known() if kept is not None else (),
-            keep=kept.keep if kept is not None else None,
-            recorder=recorder,
-            replay=rhythm,
-        )
-        result = execute(out, place, scenario, wishes)
+    wishes = Wishes(
+        limits=limits,
+        abort=abort,
+        known=kept.known() if kept is not None else (),
+        keep=kept.keep if kept is not None else None,
+        folder=outputs.folder,
+        replay=rhythm,
+    )
+    result = execute(out, place, scenario, wishes, processes=processes)
     show_result(out, result)
     if result.identities.kept:
         out.note(f"{result.identities.kept:,} identities are kept; --forget-identities deletes them")
-    write_outputs(out, place, plan, result, outputs, recorder)
+    write_outputs(out, place, plan, result, outputs)
     end(result)
 
 
@@ -289,6 +310,21 @@ def _scenario(given: dict[str, Any], file: Path | None) -> "Scenario":
     if "posts_per_s" in given:
         values.pop("total_posts_per_s", None)
     return make_scenario({**values, **given})
+
+
+def _check_processes(scenario: "Scenario", processes: int | None) -> None:
+    if processes is None:
+        return
+    if processes < 1:
+        raise UsageError(
+            f"{processes} processes cannot run a load test", "ask for at least one, or leave --processes out"
+        )
+    if processes > min(scenario.identity_count, MOST_PROCESSES):
+        most = min(scenario.identity_count, MOST_PROCESSES)
+        raise UsageError(
+            f"{processes:,} processes are more than the {most:,} that this scenario can be shared out over",
+            "guests that share an identity stay together; leave --processes out to have as many as it takes",
+        )
 
 
 def _in_prefix(scenario: "Scenario", prefix: str) -> "Scenario":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from chatops.cli.loadtest_run import Outputs, execute, recording, write_outputs
+from chatops.cli.loadtest_run import Outputs, execute, write_outputs
 from chatops.cli.loadtest_target import Place, say_who_stays
 from chatops.errors import ChatopsError, ExitCode, ThresholdError, UsageError
 from chatops.render.output import Output
@@ -23,11 +23,12 @@ def search(
     out: Output,
     place: Place,
     scenario: "Scenario",
-    *,
     limits: "tuple[Limit, ...]",
+    *,
     max_cost: float | None,
     force: bool,
     outputs: Outputs,
+    processes: int | None = None,
 ) -> None:
     """Find and show the largest load that keeps the limits, with the scenario's own as the first.
 
@@ -46,7 +47,7 @@ def search(
     if not scenario.offered_posts_per_s:
         raise UsageError("Nobody posts in this scenario", "give --rate or --total-rate")
     say_who_stays(out, place, scenario)
-    steps = _Steps(out, place, scenario, limits, max_cost=max_cost, force=force, outputs=outputs)
+    steps = _Steps(out, place, scenario, limits, max_cost=max_cost, force=force, outputs=outputs, processes=processes)
     try:
         found = find_limit(steps.probe, scenario.offered_posts_per_s)
     finally:
@@ -66,6 +67,7 @@ class _Steps:
         max_cost: float | None,
         force: bool,
         outputs: Outputs,
+        processes: int | None,
     ) -> None:
         self._out = out
         self._place = place
@@ -74,6 +76,7 @@ class _Steps:
         self._max_cost = max_cost
         self._force = force
         self._outputs = outputs
+        self._processes = processes
         self._identities: list[str] = []
         self._spent = 0.0
         self._number = 0
@@ -96,11 +99,10 @@ class _Steps:
         folder = self._outputs.folder / f"{self._number:02}" if self._outputs.folder is not None else None
         if folder is not None:
             prepare(folder, plan)
-        with recording(folder) as recorder:
-            wishes = Wishes(self._limits, known=tuple(self._identities), keep=self._keep, recorder=recorder)
-            result = execute(self._out, self._place, scenario, wishes)
+        wishes = Wishes(self._limits, known=tuple(self._identities), keep=self._keep, folder=folder)
+        result = execute(self._out, self._place, scenario, wishes, processes=self._processes)
         self._spent += result.cost_metered
-        write_outputs(self._out, self._place, plan, result, Outputs(folder), recorder)
+        write_outputs(self._out, self._place, plan, result, Outputs(folder))
         return _judged(posts_per_s, deliveries, result)
 
     def _keep(self, identities: Sequence[str]) -> None:

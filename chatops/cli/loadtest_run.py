@@ -1,8 +1,7 @@
 """Carrying a load test out: interrupts, the live view, what goes to disk, what the exit code says."""
 
-import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from chatops.load.front import Wishes
     from chatops.load.preflight import Preflight
     from chatops.load.progress import Progress
-    from chatops.load.recording import Recorder
     from chatops.load.result import RunResult
     from chatops.load.scenario import Scenario
 
@@ -42,14 +40,21 @@ def run_load(
     return execute(out, place, scenario)
 
 
-def execute(out: Output, place: Place, scenario: "Scenario", wishes: "Wishes | None" = None) -> "RunResult":
-    """Run it, drain at the first Ctrl-C and report, end at the second."""
+def execute(
+    out: Output, place: Place, scenario: "Scenario", wishes: "Wishes | None" = None, *, processes: int | None = None
+) -> "RunResult":
+    """Run it, drain at the first Ctrl-C and report, end at the second.
+
+    Args:
+        processes: how many carry the clients; None is what the scenario needs, up to the cores.
+    """
     import asyncio
 
-    from chatops.load.alone import run
+    from chatops.load.processes import processes_for, run
     from chatops.render.loadtest import scenario_line
     from chatops.render.loadtest_live import LiveView
 
+    processes = processes or processes_for(scenario)
     out.note(scenario_line(scenario))
 
     async def load(show: "Callable[[Progress], None]") -> "RunResult":
@@ -62,7 +67,9 @@ def execute(out: Output, place: Place, scenario: "Scenario", wishes: "Wishes | N
 
         loop.add_signal_handler(signal.SIGINT, interrupted)
         discard = place.discard()
-        return await run(scenario, place.target, events=show, stop=stop, discard=discard, wishes=wishes)
+        return await run(
+            scenario, place.target, processes=processes, events=show, stop=stop, discard=discard, wishes=wishes
+        )
 
     with LiveView(out, scenario) as show:
         result = asyncio.run(load(show))
@@ -71,28 +78,12 @@ def execute(out: Output, place: Place, scenario: "Scenario", wishes: "Wishes | N
     return result
 
 
-@contextlib.contextmanager
-def recording(folder: Path | None) -> "Iterator[Recorder | None]":
-    """The recorder of a run's folder; closed in any case."""
-    if folder is None:
-        yield None
-        return
-    from chatops.load.recording import EVENTS, Recorder
-
-    recorder = Recorder(folder / EVENTS)
-    try:
-        yield recorder
-    finally:
-        recorder.close()
-
-
 def write_outputs(
     out: Output,
     place: Place,
     plan: "Preflight",
     result: "RunResult",
     outputs: Outputs,
-    recorder: "Recorder | None",
 ) -> None:
     """Write all that is asked for: the folder with its report, and exports.
 
@@ -104,12 +95,13 @@ def write_outputs(
 
     address = place.target.address
     setting = Setting(place.environment.name, place.target.region, f"{address.host}:{address.port}", plan)
-    document = run_document(result, setting, recorder)
+    document = run_document(result, setting)
     if outputs.folder is not None:
         write_run(outputs.folder, document)
         out.note(f"report: {write_report(outputs.folder, document)}")
-    if recorder is not None and recorder.problem:
-        out.note(f"the events are not complete: {recorder.problem}")
+    for recorded in result.recorded:
+        if recorded.problem:
+            out.note(f"{recorded.file} is not complete: {recorded.problem}")
     for format_name, path in (("csv", outputs.csv), ("junit", outputs.junit)):
         if path is not None:
             write_export(document, format_name, path)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -158,10 +159,10 @@ def _repeats(path: Path) -> list[dict[str, Any]]:
 def _named(run: Path, most: int) -> list[dict[str, Any]]:
     """The first deliveries of a run that went wrong."""
     from chatops.load.message import MAX_SEQUENCE
-    from chatops.load.recording import DIFFERENCES, EVENTS, KINDS, read_events
+    from chatops.load.recording import DIFFERENCES, KINDS, events_files, read_events
 
     found: list[dict[str, Any]] = []
-    for block in read_events(run / EVENTS):
+    for block in chain.from_iterable(read_events(file) for file in events_files(run)):
         if block.kind != DIFFERENCES:
             continue
         rows = zip(block.columns["kind"], block.columns["number"], block.columns["receiver"], strict=True)

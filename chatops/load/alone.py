@@ -10,6 +10,7 @@ from chatops.load.front import Discard, Front, Wishes
 from chatops.load.joining import MakeClient, Vendor
 from chatops.load.message import HEADER_BYTES
 from chatops.load.progress import Progress
+from chatops.load.recording import EVENTS, Recorder
 from chatops.load.result import RunResult
 from chatops.load.scenario import Scenario
 from chatops.load.swarm import Swarm
@@ -83,6 +84,7 @@ async def run_swarm(
 ) -> RunResult:
     """Run one load test with clients and credentials from elsewhere; otherwise as `run`."""
     wishes = wishes or Wishes()
+    recorder = Recorder(wishes.folder / EVENTS) if wishes.folder is not None else None
     engine = Engine(
         swarm,
         target,
@@ -90,7 +92,7 @@ async def run_swarm(
         make_client,
         stop=stop,
         known=wishes.known,
-        recorder=wishes.recorder,
+        recorder=recorder,
         replay=wishes.replay,
     )
     front = Front(
@@ -104,15 +106,17 @@ async def run_swarm(
         wishes=wishes,
     )
     telling = asyncio.create_task(front.tell_regularly(lambda: (engine.totals, (engine.part,))))
-    finished = False
+    finished, recorded = False, None
     try:
         await engine.run()
         finished = True
     finally:
+        if recorder is not None:
+            recorded = await asyncio.to_thread(recorder.close)
         telling.cancel()
         await asyncio.gather(telling, return_exceptions=True)
         if not finished or (not engine.joining.joined and not stop.is_set()):
             await front.discard_only(engine.totals)
     if not engine.joining.joined and not stop.is_set():
         raise await engine.nobody_joined()
-    return await front.finish(engine.totals, (engine.part,))
+    return await front.finish(engine.totals, (engine.part,), recorded=(recorded,) if recorded is not None else ())

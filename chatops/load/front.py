@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from chatops.errors import ChatopsError
 from chatops.load.cost import Prices, Usage, metered_steps, session_minutes, usage
 from chatops.load.meters import figures_so_far, last_second
 from chatops.load.progress import Progress, Stage
-from chatops.load.recording import Recorder
+from chatops.load.recording import Recorded
 from chatops.load.replay import Replay
 from chatops.load.result import Identities, RunResult
 from chatops.load.scenario import Scenario, room_topic
@@ -32,7 +33,7 @@ class Wishes:
         limits: what it has to keep; `abort` ends it as soon as it cannot any more.
         known: identities of an earlier run, taken before new ones are made.
         keep: gets all identities at the end, in place of their deletion.
-        recorder: writes down what happens; the run flushes it, and leaves closing it to the caller.
+        folder: where to write down what happens.
         replay: a recorded rhythm, posted in place of the scenario's rate.
     """
 
@@ -40,7 +41,7 @@ class Wishes:
     abort: bool = False
     known: tuple[str, ...] = ()
     keep: Callable[[Sequence[str]], None] | None = None
-    recorder: Recorder | None = None
+    folder: Path | None = None
     replay: Replay | None = None
 
 
@@ -126,13 +127,20 @@ class Front:
             self.stop.set()
 
     async def finish(
-        self, totals: Totals, parts: Sequence[Part], *, partial: tuple[str, ...] = (), trust_across: bool = True
+        self,
+        totals: Totals,
+        parts: Sequence[Part],
+        *,
+        partial: tuple[str, ...] = (),
+        trust_across: bool = True,
+        recorded: tuple[Recorded, ...] = (),
     ) -> RunResult:
         """Delete or keep the identities, and put the result together.
 
         Args:
             partial: why the run covers less than was asked for, beyond what its counts say.
             trust_across: the clocks of the machines agree well enough to time deliveries between them.
+            recorded: the files of events.
         """
         identities = await self._leave_identities(totals)
         interrupted = self.stop.is_set() and not self._aborted
@@ -150,7 +158,7 @@ class Front:
             partial=partial,
             trust_across=trust_across,
         )
-        result = summarise(self.scenario, self.run, totals, course)
+        result = replace(summarise(self.scenario, self.run, totals, course), recorded=recorded)
         if not self.wishes.limits:
             return result
         return replace(result, thresholds=judge(self.wishes.limits, result.document()))

@@ -9,6 +9,9 @@ microseconds since the start of the load; a post's number is sender * 2^24 + seq
     kind 3, deliveries    number u64, receiver u32, at i64
     kind 4, differences   kind u8 (see KINDS), number i64 (-1: of no post), receiver u32
 
+A run of several processes has such a file of each, `events-0`, `events-1` and so on; their times count from the same
+instant.
+
 A thread of its own compresses and writes, so that the measurement does not wait for the disk. A disk that fills up
 ends the recording, not the run.
 """
@@ -19,7 +22,7 @@ import sys
 import threading
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,8 +108,8 @@ class Recorder:
                 self._columns[kind] = _empty(kind)
                 self._hand_over(kind, columns)
 
-    def close(self) -> None:
-        """Write everything out and end. `problem` then says what, if anything, was not written."""
+    def close(self) -> "Recorded":
+        """Write everything out and end."""
         self.flush()
         self._queue.put(None)
         self._thread.join()
@@ -114,6 +117,7 @@ class Recorder:
             self._file.close()
         except OSError as error:
             self.problem = self.problem or f"{error.strerror}"
+        return Recorded(self._path.name, dict(self.rows), self.problem)
 
     def _hand_over(self, kind: int, columns: Columns) -> None:
         for start in range(0, len(columns[0]), MOST_ROWS):
@@ -133,6 +137,15 @@ class Recorder:
                 self.rows[kind] += len(columns[0])
             except OSError as error:
                 self.problem = f"{error.strerror}"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A file of events: its name, how many rows of each kind it has, and what is missing in it."""
+
+    file: str
+    rows: Mapping[int, int]
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +175,12 @@ def read_events(path: Path) -> Iterator[Block]:
                 yield Block(kind, _unpacked(kind, rows, file.read(packed_size), size, path))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", "check the path") from None
+
+
+def events_files(folder: Path) -> list[Path]:
+    """The files of events in a run's folder: one, or one of each process."""
+    several = sorted(folder.glob(f"{EVENTS}-*"), key=lambda file: (len(file.name), file.name))
+    return several or [folder / EVENTS]
 
 
 def _packed(kind: int, columns: Columns, zero_us: int) -> bytes:

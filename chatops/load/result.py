@@ -10,6 +10,7 @@ from typing import Any
 
 from chatops.load.cost import Usage
 from chatops.load.generator import Health, Verdict
+from chatops.load.recording import Recorded
 from chatops.load.restless import Reconnects
 from chatops.load.scenario import Scenario
 from chatops.load.statistics import Distribution, Percentiles
@@ -83,6 +84,7 @@ class RunResult:
         differences: deliveries that went wrong, one by one, as far as they were kept.
         unstopped: clients that did not confirm their disconnecting.
         processes: what each of the run's processes says of itself; `health` has the worst of it.
+        recorded: the files of events.
     """
 
     scenario: Scenario
@@ -117,6 +119,7 @@ class RunResult:
     usage: Mapping[str, Usage] = field(default_factory=dict)
     distributions: Mapping[str, Distribution] = field(default_factory=dict)
     processes: tuple[Part, ...] = ()
+    recorded: tuple[Recorded, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """The JSON document of `chatops loadtest --json`; milliseconds, dollars, counts."""

@@ -17,7 +17,7 @@ from typing import Any
 from chatops import __version__
 from chatops.errors import ConfigurationError, UsageError
 from chatops.load.preflight import Preflight
-from chatops.load.recording import EVENTS, Recorder
+from chatops.load.recording import EVENTS
 from chatops.load.result import SCHEMA, RunResult
 from chatops.load.statistics import Distribution
 
@@ -74,7 +74,7 @@ def prepare(folder: Path, plan: Preflight) -> None:
         )
 
 
-def run_document(result: RunResult, setting: Setting, recorder: Recorder | None = None) -> dict[str, Any]:
+def run_document(result: RunResult, setting: Setting) -> dict[str, Any]:
     """The content of `run.json`."""
     document = {"kind": KIND, **result.document()}
     document["made_with"] = {
@@ -91,13 +91,16 @@ def run_document(result: RunResult, setting: Setting, recorder: Recorder | None 
         for name, found in result.distributions.items()
         if found.count
     }
-    if recorder is not None:
-        names = ("posts", "answers", "deliveries", "differences")
+    if result.recorded:
+        problems = [recorded.problem for recorded in result.recorded if recorded.problem]
         document["events"] = {
-            "file": EVENTS,
-            "complete": recorder.problem is None,
-            "problem": recorder.problem,
-            "rows": dict(zip(names, recorder.rows.values(), strict=True)),
+            "files": [recorded.file for recorded in result.recorded],
+            "complete": not problems,
+            "problem": problems[0] if problems else None,
+            "rows": {
+                name: sum(recorded.rows[kind] for recorded in result.recorded)
+                for kind, name in enumerate(("posts", "answers", "deliveries", "differences"), 1)
+            },
         }
     return document
 

@@ -22,7 +22,7 @@ from chatops.load.generator import Verdict
 from chatops.load.message import post_number
 from chatops.load.pacing import Arrivals
 from chatops.load.progress import Progress, Stage
-from chatops.load.recording import DELIVERIES, DIFFERENCES, EVENTS, KINDS, POSTS, Recorder, read_events
+from chatops.load.recording import DELIVERIES, DIFFERENCES, EVENTS, KINDS, POSTS, read_events
 from chatops.load.result import RunResult
 from chatops.load.scenario import Scenario, Spread
 from chatops.load.swarm import Client
@@ -77,21 +77,16 @@ def recorded(
     events: Callable[[Progress], None] = lambda _: None,
     **wishes: Any,
 ) -> RunResult:
-    recorder = Recorder(folder / EVENTS)
-
     async def body() -> RunResult:
         return await run(
             scenario,
             target_of(stack, chat),
             events=events,
             stop=asyncio.Event(),
-            wishes=Wishes(recorder=recorder, **wishes),
+            wishes=Wishes(folder=folder, **wishes),
         )
 
-    try:
-        return asyncio.run(body())
-    finally:
-        recorder.close()
+    return asyncio.run(body())
 
 
 def rows(folder: Path, kind: int, *names: str) -> list[tuple[int, ...]]:

@@ -1,0 +1,202 @@
+"""A load test in several processes of this machine.
+
+They are spawned, never forked: awscrt's threads do not survive a fork. All read the same monotonic clock, so that
+deliveries between them are timed as exactly as within one.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import secrets
+import signal
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import ceil
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from chatops.load import alone
+from chatops.load.cost import Prices
+from chatops.load.fleet import Fleet
+from chatops.load.front import Discard, Front, Wishes
+from chatops.load.pipes import Mailbox
+from chatops.load.progress import Progress
+from chatops.load.protocol import Assignment, Finished, FromProcess, ToProcess
+from chatops.load.recording import EVENTS
+from chatops.load.result import RunResult
+from chatops.load.scenario import Scenario
+from chatops.load.share import Share
+from chatops.load.target import Target
+from chatops.load.worker import Worker
+
+CLIENTS_A_PROCESS = 2_000
+DELIVERIES_A_PROCESS = 15_000
+"""Per second. What one process does without being the bottleneck itself; `docs/loadtest.md` has the measurements."""
+
+_LEAD_S = 0.5
+_ENDING_S = 10.0
+
+
+def processes_for(scenario: Scenario, most: int | None = None) -> int:
+    """How many processes a scenario needs, up to the cores that there are."""
+    cores = most if most is not None else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    deliveries = scenario.offered_deliveries_per_s * max(1.0, scenario.peak)
+    needed = max(ceil(scenario.clients / CLIENTS_A_PROCESS), ceil(deliveries / DELIVERIES_A_PROCESS))
+    return max(1, min(needed, cores, scenario.identity_count))
+
+
+async def run(
+    scenario: Scenario,
+    target: Target,
+    *,
+    processes: int,
+    events: Callable[[Progress], None],
+    stop: asyncio.Event,
+    discard: Discard | None = None,
+    prices: Prices | None = None,
+    wishes: Wishes | None = None,
+) -> RunResult:
+    """Run one load test in so many processes; otherwise as `chatops.load.alone.run`."""
+    if processes == 1:
+        return await alone.run(
+            scenario, target, events=events, stop=stop, discard=discard, prices=prices, wishes=wishes
+        )
+    wishes = wishes or Wishes()
+    name = secrets.token_hex(4)
+    front = Front(
+        scenario,
+        name,
+        target,
+        events=events,
+        stop=stop,
+        discard=discard,
+        prices=prices or Prices(),
+        wishes=wishes,
+    )
+    assignments = [
+        Assignment(
+            scenario=scenario,
+            run=name,
+            target=target,
+            share=Share(index, processes, scenario.identity_count),
+            known=wishes.known,
+            events=wishes.folder / f"{EVENTS}-{index}" if wishes.folder is not None else None,
+            replay=wishes.replay,
+        )
+        for index in range(processes)
+    ]
+    return await conduct(front, assignments)
+
+
+async def conduct(front: Front, assignments: Sequence[Assignment]) -> RunResult:
+    """Start a process for each assignment, and see the run through."""
+    children = _Children(assignments)
+    fleet = Fleet(len(assignments), children.send, lead_s=_LEAD_S)
+    telling = asyncio.create_task(front.tell_regularly(lambda: (fleet.totals, fleet.parts)))
+    done = False
+    try:
+        children.start(fleet)
+        await fleet.finished(front.stop)
+        done = True
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+        await asyncio.to_thread(children.end)
+        if not done or (not fleet.totals.joining.joined and not front.stop.is_set()):
+            await front.discard_only(fleet.totals)
+    if not fleet.totals.joining.joined and not front.stop.is_set():
+        raise fleet.why_nobody_joined()
+    share, scenario = assignments[0].share, front.scenario
+    lost = fleet.lost_words(lambda index: clients_words(share, scenario.clients, index))
+    return await front.finish(fleet.totals, fleet.parts, partial=lost, recorded=fleet.recorded)
+
+
+def clients_words(share: Share, clients: int, index: int) -> str:
+    """The clients of one process, for people: `its 250 clients (1, 3, 5 … 499)`."""
+    carried = [client for client in range(clients) if share.of(client) == index]
+    named = ", ".join(str(client) for client in carried[:3])
+    rest = f" … {carried[-1]}" if len(carried) > 3 else ""
+    return f"its {len(carried):,} clients ({named}{rest})"
+
+
+class _Children:
+    """The spawned processes and the pipes to them."""
+
+    def __init__(self, assignments: Sequence[Assignment]) -> None:
+        self._assignments = assignments
+        self._processes: list[BaseProcess] = []
+        self._mailboxes: list[Mailbox] = []
+
+    def start(self, fleet: Fleet) -> None:
+        """Start them all; what they say goes to the fleet."""
+        context = multiprocessing.get_context("spawn")
+        for index, assignment in enumerate(self._assignments):
+            here, there = context.Pipe()
+            process = context.Process(target=_child, args=(there, assignment), name=f"chatops-{index}", daemon=True)
+            process.start()
+            there.close()  # so that its end shows here
+            self._processes.append(process)
+            self._mailboxes.append(Mailbox(here, partial(self._heard, fleet, index)))
+
+    def send(self, index: int, message: ToProcess) -> None:
+        """Send a message to a process."""
+        if index < len(self._mailboxes):
+            self._mailboxes[index].send(message)
+
+    def end(self) -> None:
+        """Wait until they have ended, and see to it that they do."""
+        for mailbox in self._mailboxes:
+            mailbox.close()
+        for process in self._processes:
+            process.join(_ENDING_S)
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+    def _heard(self, fleet: Fleet, index: int, message: FromProcess | None) -> None:
+        if message is not None:
+            fleet.received(index, message)
+            return
+        process = self._processes[index]
+        process.join(1)
+        fleet.lose(index, _how_it_ended(process.exitcode))
+
+
+def _how_it_ended(code: int | None) -> str:
+    if code is None:
+        return "its pipe broke"
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"it ended with exit code {code}"
+
+
+def _child(connection: "Connection[Any, Any]", assignment: Assignment) -> None:
+    """A process of the run. Ctrl-C reaches it too, but what to do then is the front's to say."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asyncio.run(_serve(connection, assignment))
+
+
+async def _serve(connection: "Connection[Any, Any]", assignment: Assignment) -> None:
+    def send(message: FromProcess) -> None:
+        mailbox.send(message)
+
+    def received(message: ToProcess | None) -> None:
+        if message is None:
+            worker.abandoned()  # the front is gone
+        else:
+            worker.received(message)
+
+    worker = Worker(assignment, send)
+    mailbox = Mailbox(connection, received)
+    try:
+        await worker.run()
+    except Exception as error:
+        send(
+            Finished(
+                None, "ChatopsError", (f"{type(error).__name__}: {error}", "this is a bug in chatops; please report it")
+            )
+        )
+        raise
+    finally:
+        await asyncio.to_thread(mailbox.close)
