@@ -102,6 +102,11 @@ class Distribution:
         """How many samples there are."""
         return sum(self.buckets)
 
+    @property
+    def used(self) -> int:
+        """All samples are in the first so many buckets."""
+        return bucket_of(min(max(0, self.max_us), LARGEST_US)) + 1
+
     def record(self, value_us: int, count: int = 1) -> int:
         """Add a sample and return its bucket; a negative one (two clocks) counts as zero."""
         value = min(max(0, value_us), LARGEST_US)
@@ -113,9 +118,8 @@ class Distribution:
 
     def merge(self, other: Self) -> None:
         """Add another distribution's samples."""
-        begin, end = _used(other.buckets)
-        if end:
-            self.buckets[begin:end] = _lanewise(int.__add__, self.buckets[begin:end], other.buckets[begin:end])
+        end = other.used
+        self.buckets[:end] = _lanewise(int.__add__, self.buckets[:end], other.buckets[:end])
         self.max_us = max(self.max_us, other.max_us)
 
     def copy(self) -> Self:
@@ -127,16 +131,15 @@ class Distribution:
     def since(self, earlier: Self) -> Self:
         """The samples that came after `earlier`, an older copy of this; the maximum is that of all."""
         later = type(self)()
-        begin, end = _used(self.buckets)
-        if end:
-            later.buckets[begin:end] = _lanewise(int.__sub__, self.buckets[begin:end], earlier.buckets[begin:end])
+        end = self.used
+        if self.buckets != earlier.buckets:
+            later.buckets[:end] = _lanewise(int.__sub__, self.buckets[:end], earlier.buckets[:end])
         later.max_us = self.max_us
         return later
 
-    def __reduce__(self) -> tuple[Callable[..., "Distribution"], tuple[int, bytes, int]]:
+    def __reduce__(self) -> tuple[Callable[..., "Distribution"], tuple[bytes, int]]:
         """Pickle as the part of the buckets that is used, compressed: some 2 KB in place of 165."""
-        begin, end = _used(self.buckets)
-        return _restored, (begin, zlib.compress(self.buckets[begin:end].tobytes(), 1), self.max_us)
+        return _restored, (zlib.compress(self.buckets[: self.used].tobytes(), 1), self.max_us)
 
     def percentiles(self) -> Percentiles:
         """Read the percentiles, in milliseconds; each is the upper end of its bucket, as HdrHistogram has it."""
@@ -372,22 +375,13 @@ def _gathered(distributions: dict[tuple[Window, Metric], Distribution], rows: di
     return statistics
 
 
-def _restored(begin: int, packed: bytes, max_us: int) -> Distribution:
+def _restored(packed: bytes, max_us: int) -> Distribution:
     distribution = Distribution()
     used: array[int] = array("Q")
     used.frombytes(zlib.decompress(packed))
-    distribution.buckets[begin : begin + len(used)] = used
+    distribution.buckets[: len(used)] = used
     distribution.max_us = max_us
     return distribution
-
-
-def _used(buckets: "array[int]") -> tuple[int, int]:
-    """The first bucket that is not empty and the one after the last; two zeros when all are."""
-    raw = buckets.tobytes()
-    size = len(raw.rstrip(b"\0"))
-    if not size:
-        return 0, 0
-    return (len(raw) - len(raw.lstrip(b"\0"))) // 8, (size + 7) // 8
 
 
 def _lanewise(operation: Callable[[int, int], int], one: "array[int]", other: "array[int]") -> "array[int]":

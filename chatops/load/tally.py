@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from operator import add, attrgetter, sub
 from typing import Self
 
 
@@ -66,11 +67,12 @@ class Tally:
 
     def plus(self, other: "Tally") -> "Tally":
         """The sum of two."""
-        return Tally(*(getattr(self, name) + getattr(other, name) for name in _TALLY_FIELDS))
+        return Tally(*map(add, _figures(self), _figures(other)))
 
     def since(self, earlier: "Tally") -> "Tally":
         """What was counted after `earlier`, an older copy of this."""
-        return Tally(*(getattr(self, name) - getattr(earlier, name) for name in _TALLY_FIELDS))
+        return Tally(*map(sub, _figures(self), _figures(earlier)))
 
 
 _TALLY_FIELDS = tuple(each.name for each in fields(Tally))
+_figures = attrgetter(*_TALLY_FIELDS)
