@@ -36,6 +36,9 @@ class NoCognito:
         """Make some up."""
         return GuestCredentials(identity_id, "ASIA" + "A" * 16, "secret", "token", time.time() + 3600)
 
+    def forget(self, identity_id: str) -> None:
+        """There is nothing to forget."""
+
 
 async def run(port: int, scenario: Scenario, folder: Path) -> dict[str, float | int | str | None]:
     swarm = Swarm(scenario, secrets.token_hex(4), asyncio.get_running_loop())

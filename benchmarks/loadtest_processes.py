@@ -82,10 +82,8 @@ def merging() -> None:
             front.merge(delta)
         merged.append((time.perf_counter() - begun) * 1000)
     size = statistics.mean(len(delta) for delta in deltas)
-    print(
-        f"a second of {WORKERS} processes, {DELIVERIES:,} deliveries each: "
-        f"merged in {statistics.median(merged):.2f} ms, read in {statistics.median(reading):.2f} ms ({size / 1024:.1f} KiB a process)"
-    )
+    print(f"a second of {WORKERS} processes, {DELIVERIES:,} deliveries and {size / 1024:.1f} KiB each:")
+    print(f"merged in {statistics.median(merged):.2f} ms, read in {statistics.median(reading):.2f} ms")
 
 
 def comparing(options: argparse.Namespace) -> None:

@@ -68,6 +68,10 @@ def loadtest(
     storm: Annotated[
         str | None, typer.Option("--storm", metavar="SHARE", help="Drop so many connections at once, half-way.")
     ] = None,
+    expiry: Annotated[
+        float | None,
+        typer.Option("--expire-credentials", metavar="SECONDS", help="Then all need new credentials, and reconnect."),
+    ] = None,
     warm_up: Annotated[
         float | None, typer.Option("--warm-up", metavar="SECONDS", help="Load before the measured window (default: 2).")
     ] = None,
@@ -161,6 +165,7 @@ def loadtest(
         "silent_share": None if silent is None else share("--silent", silent),
         "churn_per_minute": None if churn is None else share("--churn", churn),
         "storm_share": None if storm is None else share("--storm", storm),
+        "expiry_at_s": expiry,
         "warm_up_s": warm_up,
         "connects_per_s": connect_rate,
         "receive_qos": receive_qos,

@@ -109,6 +109,7 @@ class Engine:
         self._by_window_end: tuple[int, int] | None = None
         self._seconds: dict[Stage, float] = {}
         self._unstopped = 0
+        self._steady_rss_mb: float | None = None
 
     @property
     def stage(self) -> Stage:
@@ -156,6 +157,7 @@ class Engine:
             lag_ms_p99=self._lag.percentiles().p99 or 0.0,
             slip_ms_p99=self._books.slip.percentiles().p99 or 0.0,
             rss_mb=peak_rss_mb(),
+            steady_rss_mb=self._steady_rss_mb,
             arrived=arrived,
             outstanding=outstanding,
             unstopped=self._unstopped,
@@ -250,9 +252,9 @@ class Engine:
 
     def _make_restless(self, start: float) -> "asyncio.Task[None] | None":
         scenario = self._scenario
-        if not scenario.churn_per_minute and not scenario.storm_share:
+        if not scenario.restless:
             return None
-        self._restlessness = Restlessness(self._swarm, scenario, range(scenario.clients))
+        self._restlessness = Restlessness(self._swarm, scenario, range(scenario.clients), self._joiner.renew)
         return asyncio.create_task(self._restlessness.run(start))
 
     async def _everybody_back(self) -> None:
@@ -262,7 +264,9 @@ class Engine:
         self._stage = Stage.DRAIN
         settled = asyncio.create_task(self._restlessness.settled())
         scenario = self._scenario
-        end = time.monotonic() + max(scenario.drain_limit_s, scenario.storm_back_s, 3 * scenario.away_s)
+        end = time.monotonic() + max(
+            scenario.drain_limit_s, scenario.storm_back_s, scenario.expiry_back_s, 3 * scenario.away_s
+        )
         while not settled.done() and time.monotonic() < end and not self._stop.is_set():
             self._books.enter()
             await asyncio.sleep(_BEAT_S)
@@ -275,6 +279,7 @@ class Engine:
         await self._book_until(start + scenario.warm_up_s)
         self._seconds[Stage.WARM_UP] = max(0.0, time.monotonic() - start)
         self._stage = Stage.STEADY
+        self._steady_rss_mb = peak_rss_mb()
         self._lag = Distribution()
         self._cpu.reset()
         begun = time.monotonic()

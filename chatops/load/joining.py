@@ -33,6 +33,9 @@ class Vendor(Protocol):
     async def credentials(self, identity_id: str) -> GuestCredentials:
         """Get its credentials; raises ChatopsError."""
 
+    def forget(self, identity_id: str) -> None:
+        """Have new credentials made when they are next asked for."""
+
 
 MakeClient = Callable[[int, str, Callable[[], Keys]], Client]
 """Makes a connection: client number, MQTT client id, and where it finds its credentials."""
@@ -135,7 +138,7 @@ class Joiner:
         self._known = tuple(known)
         self._identities = swarm.scenario.identity_count
         self._vended: dict[int, asyncio.Future[tuple[GuestCredentials, float] | str]] = {}
-        self._holders: list[_Holder] = []
+        self._holders: dict[int, _Holder] = {}
         self._swarm = swarm
         self._vendor = vendor
         self._make_client = make_client
@@ -244,7 +247,7 @@ class Joiner:
         joining.stages[stage].record(subscribe_ns // 1000)
         joining.whole.record(round(spent_s * 1e6) + (connect_ns + subscribe_ns) // 1000)
         joining.joined += 1
-        self._holders.append(holder)
+        self._holders[client] = holder
 
     def _client_id(self, client: int, credentials: GuestCredentials) -> str:
         """The policy lets an identity connect as itself, and with a suffix, as several tabs do.
@@ -260,12 +263,20 @@ class Joiner:
         while True:
             await asyncio.sleep(every_s)
             due = self._clock() + REFRESH_MARGIN_S
-            for holder in [holder for holder in self._holders if holder.current.expires_at <= due]:
-                await self._pause(self._credential_slots)
-                try:
-                    holder.current = await self._vendor.credentials(holder.current.identity_id)
-                except ChatopsError as error:
-                    self.joining.refresh_failures[type(error).__name__.removesuffix("Error")] += 1
+            for client in [client for client, holder in self._holders.items() if holder.current.expires_at <= due]:
+                await self.renew(client)
+
+    async def renew(self, client: int) -> bool:
+        """Replace a client's credentials, for its next connection; False when Cognito refused, which is counted."""
+        await self._pause(self._credential_slots)
+        holder = self._holders[client]
+        self._vendor.forget(holder.current.identity_id)
+        try:
+            holder.current = await self._vendor.credentials(holder.current.identity_id)
+        except ChatopsError as error:
+            self.joining.refresh_failures[type(error).__name__.removesuffix("Error")] += 1
+            return False
+        return True
 
     async def _timed(self, stage: str, call: Awaitable[_Answer]) -> tuple[_Answer, float]:
         started = self._loop.time()

@@ -1,4 +1,4 @@
-"""People who leave and come back: churn all the time, and the storm when many connections drop at once.
+"""People who leave and come back: churn, the storm when many connections drop at once, and expired credentials.
 
 Who leaves, and for how long, follows from the seed. Everything here runs on the event loop's thread.
 """
@@ -6,17 +6,20 @@ Who leaves, and for how long, follows from the seed. Everything here runs on the
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from chatops.load.pacing import uniform
 from chatops.load.scenario import LEAST_AWAY_S, Scenario
 from chatops.load.statistics import Distribution
 
-_CHURN, _WHO, _AWAY, _STORM, _BACK = (1 << 42, 1 << 43, 1 << 44, 1 << 45, 1 << 46)
+_CHURN, _WHO, _AWAY, _STORM, _BACK, _EXPIRED = (1 << 42, 1 << 43, 1 << 44, 1 << 45, 1 << 46, 1 << 47)
 MOST_BACK = 0.99
 """A storm is over when this part of those it dropped is back."""
+
+
+Renew = Callable[[int], Awaitable[bool]]
 
 
 class Crowd(Protocol):
@@ -39,6 +42,8 @@ class Reconnects:
     Attributes:
         took: from the attempt to come back until the subscription.
         storm_took: from the storm until somebody whom it had dropped was back.
+        expired: clients whose credentials expired; `renewed` of them got new ones.
+        expiry_took: from the expiry until somebody was back with new credentials.
     """
 
     left: int = 0
@@ -46,6 +51,9 @@ class Reconnects:
     took: Distribution = field(default_factory=Distribution)
     storm_dropped: int = 0
     storm_took: Distribution = field(default_factory=Distribution)
+    expired: int = 0
+    renewed: int = 0
+    expiry_took: Distribution = field(default_factory=Distribution)
 
     @property
     def storm_returned(self) -> int:
@@ -58,6 +66,12 @@ class Reconnects:
         took_us = self.storm_took.ranked_us(math.ceil(MOST_BACK * self.storm_dropped))
         return None if took_us is None else took_us / 1e6
 
+    @property
+    def expiry_back_s(self) -> float | None:
+        """Seconds from the expiry of the credentials until 99 % were back; None when they were not."""
+        took_us = self.expiry_took.ranked_us(math.ceil(MOST_BACK * self.expired))
+        return None if took_us is None else took_us / 1e6
+
     def merge(self, other: "Reconnects") -> None:
         """Add what another process counted."""
         self.left += other.left
@@ -65,10 +79,15 @@ class Reconnects:
         self.took.merge(other.took)
         self.storm_dropped += other.storm_dropped
         self.storm_took.merge(other.storm_took)
+        self.expired += other.expired
+        self.renewed += other.renewed
+        self.expiry_took.merge(other.expiry_took)
 
     def copy(self) -> "Reconnects":
         """The same counts, counted on apart."""
-        return Reconnects(self.left, self.returned, self.took.copy(), self.storm_dropped, self.storm_took.copy())
+        return replace(
+            self, took=self.took.copy(), storm_took=self.storm_took.copy(), expiry_took=self.expiry_took.copy()
+        )
 
     def since(self, earlier: "Reconnects") -> "Reconnects":
         """What was counted after `earlier`, an older copy of this."""
@@ -78,6 +97,9 @@ class Reconnects:
             self.took.since(earlier.took),
             self.storm_dropped - earlier.storm_dropped,
             self.storm_took.since(earlier.storm_took),
+            self.expired - earlier.expired,
+            self.renewed - earlier.renewed,
+            self.expiry_took.since(earlier.expiry_took),
         )
 
     def document(self) -> dict[str, Any]:
@@ -92,6 +114,12 @@ class Reconnects:
                 "returned": self.storm_returned,
                 "seconds_until_99_percent_back": None if self.storm_back_s is None else round(self.storm_back_s, 3),
             },
+            "expiry": {
+                "expired": self.expired,
+                "renewed": self.renewed,
+                "returned": self.expiry_took.count,
+                "seconds_until_99_percent_back": None if self.expiry_back_s is None else round(self.expiry_back_s, 3),
+            },
         }
 
 
@@ -100,10 +128,12 @@ class Restlessness:
 
     Args:
         crowd: the clients of this process; of others it says that they are not present.
+        renew: gets new credentials for a client; needed where credentials expire.
         clients: all clients of the run. Whom chance picks does not depend on how they are shared out.
     """
 
-    def __init__(self, crowd: Crowd, scenario: Scenario, clients: Sequence[int]) -> None:
+    def __init__(self, crowd: Crowd, scenario: Scenario, clients: Sequence[int], renew: Renew | None = None) -> None:
+        self._renew = renew
         self.reconnects = Reconnects()
         self._crowd = crowd
         self._scenario = scenario
@@ -118,6 +148,9 @@ class Restlessness:
                     group.create_task(self._churn(start + self._scenario.warm_up_s))
                 if self._scenario.storm_share and self._clients:
                     group.create_task(self._storm(start + self._scenario.storm_s))
+                if self._scenario.expiry_at_s is not None and self._renew is not None:
+                    at = start + self._scenario.warm_up_s + self._scenario.expiry_at_s
+                    group.create_task(self._expiry(at, self._renew))
             await self.settled()
         finally:
             for task in list(self._tasks):
@@ -161,15 +194,45 @@ class Restlessness:
             wait = LEAST_AWAY_S + (scenario.storm_back_s - LEAST_AWAY_S) * uniform(scenario.seed, _BACK, client)
             self._away(client, wait, abrupt=True, back=back)
 
-    def _away(self, client: int, seconds: float, *, abrupt: bool, back: Callable[[], None] | None = None) -> None:
+    async def _expiry(self, at: float, renew: Renew) -> None:
+        """Let everybody's connection end, as one without valid credentials would, and come back with new ones."""
+        scenario, found = self._scenario, self.reconnects
+        await asyncio.sleep(max(0.0, at - time.monotonic()))
+        begun = time.monotonic()
+
+        def back() -> None:
+            found.expiry_took.record(round((time.monotonic() - begun) * 1e6))
+
+        async def renewed(client: int) -> bool:
+            got = await renew(client)
+            found.renewed += got
+            return got
+
+        for client in self._clients:
+            if self._crowd.present(client):
+                found.expired += 1
+                wait = LEAST_AWAY_S + (scenario.expiry_back_s - LEAST_AWAY_S) * uniform(scenario.seed, _EXPIRED, client)
+                self._away(client, wait, abrupt=False, back=back, first=renewed)
+
+    def _away(
+        self,
+        client: int,
+        seconds: float,
+        *,
+        abrupt: bool,
+        back: Callable[[], None] | None = None,
+        first: Renew | None = None,
+    ) -> None:
         self.reconnects.left += 1
         self._crowd.send_away(client, abrupt=abrupt)
-        task = asyncio.get_running_loop().create_task(self._return(client, seconds, back))
+        task = asyncio.get_running_loop().create_task(self._return(client, seconds, back, first))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _return(self, client: int, seconds: float, back: Callable[[], None] | None) -> None:
+    async def _return(self, client: int, seconds: float, back: Callable[[], None] | None, first: Renew | None) -> None:
         await asyncio.sleep(seconds)
+        if first is not None and not await first(client):
+            return
         begun = time.monotonic()
         there = asyncio.Event()
         self._crowd.bring_back(client, there.set)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from chatops.load.cost import Usage
+from chatops.load.drift import Drift
 from chatops.load.generator import Health, Verdict
 from chatops.load.recording import Recorded
 from chatops.load.restless import Reconnects
@@ -83,6 +84,7 @@ class RunResult:
         distributions: what `latency` and `join` were read from, by the same names.
         differences: deliveries that went wrong, one by one, as far as they were kept.
         unstopped: clients that did not confirm their disconnecting.
+        drift: how the steady window's last quarter compares with its first, where it is long enough to say.
         processes: what each of the run's processes says of itself; `health` has the worst of it.
         recorded: the files of events.
     """
@@ -118,6 +120,7 @@ class RunResult:
     differences_omitted: int = 0
     usage: Mapping[str, Usage] = field(default_factory=dict)
     distributions: Mapping[str, Distribution] = field(default_factory=dict)
+    drift: Drift | None = None
     processes: tuple[Part, ...] = ()
     recorded: tuple[Recorded, ...] = ()
 
@@ -174,6 +177,7 @@ class RunResult:
             "timeline": [asdict(second) for second in self.timeline],
             "identities": asdict(self.identities),
             "reconnects": self.reconnects.document() if self.reconnects is not None else None,
+            "drift": self.drift.document() if self.drift is not None else None,
             "differences": {"named": len(self.differences), "omitted": self.differences_omitted},
             "scenario": asdict(self.scenario),
         }

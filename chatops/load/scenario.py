@@ -61,6 +61,8 @@ class Scenario:
         shape: how the rate changes over the steady window; `spike_factor` is how many times the rate a spike is.
         phases: the same in detail, in place of `shape` and `duration_s`.
         churn_per_minute: the part of the clients that leaves in a minute, each to come back after `away_s` on average.
+        expiry_at_s: everybody's credentials expire so many seconds into the steady window: all get new ones, sign anew
+            and are back within `expiry_back_s`; never when None.
         storm_share: the part of the clients whose connections drop at once, `storm_at_s` into the steady window (its
             middle when None), to come back within `storm_back_s`.
 
@@ -94,6 +96,8 @@ class Scenario:
     storm_share: float = 0.0
     storm_at_s: float | None = None
     storm_back_s: float = 10.0
+    expiry_at_s: float | None = None
+    expiry_back_s: float = 10.0
 
     def __post_init__(self) -> None:
         if self.phases:
@@ -160,6 +164,9 @@ class Scenario:
         _real("time away", self.away_s, LEAST_AWAY_S, 3600, "5 seconds are usual")
         _real("storm share", self.storm_share, 0, 1, "0.3 drops three in ten connections")
         _real("storm's return", self.storm_back_s, LEAST_AWAY_S, 600, "10 seconds are usual")
+        _real("return after the credentials' expiry", self.expiry_back_s, LEAST_AWAY_S, 600, "10 seconds are usual")
+        if self.expiry_at_s is not None:
+            _real("time of the credentials' expiry", self.expiry_at_s, 0, self.duration_s, "try half the duration")
         if self.storm_at_s is not None:
             _real("storm's time", self.storm_at_s, 0, self.duration_s, "leave it out for the middle of the window")
 
@@ -266,8 +273,14 @@ class Scenario:
 
     @property
     def returns(self) -> float:
-        """How many connections are expected to be made anew, by churn and storm."""
-        return self.clients * (self.churn_per_minute * self.duration_s / 60 + self.storm_share)
+        """How many connections are expected to be made anew, by churn, storm and expired credentials."""
+        expiry = 0 if self.expiry_at_s is None else 1
+        return self.clients * (self.churn_per_minute * self.duration_s / 60 + self.storm_share + expiry)
+
+    @property
+    def restless(self) -> bool:
+        """Whether people leave and come back."""
+        return self.churn_per_minute > 0 or self.storm_share > 0 or self.expiry_at_s is not None
 
     def predicted_usage(self, connects_per_s: float | None) -> Usage:
         """What AWS will meter if everything goes as planned, joining at `connects_per_s` included."""

@@ -50,6 +50,7 @@ _CHOICES: dict[str, type[Spread] | type[Arrivals] | type[Shape]] = {
 }
 _TABLES = {
     "churn": {"share_per_minute": "churn_per_minute", "away_s": "away_s"},
+    "credentials": {"expire_at_s": "expiry_at_s", "back_within_s": "expiry_back_s"},
     "storm": {"share": "storm_share", "at_s": "storm_at_s", "back_within_s": "storm_back_s"},
 }
 _PHASE = ("name", "seconds", "rate", "from", "to")

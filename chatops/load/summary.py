@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from chatops.load.cost import Prices, Usage
+from chatops.load.drift import Drift, find_drift
 from chatops.load.generator import Health, judge
 from chatops.load.ledger import total
 from chatops.load.meters import headlines
@@ -63,8 +64,7 @@ class Course:
 def _unplanned(scenario: Scenario, totals: Totals) -> list[str]:
     """Connections that were lost although the scenario did not want it: the load was not the one that was asked for."""
     lost, joined = totals.disconnects.total(), totals.joining.joined
-    restless = scenario.churn_per_minute > 0 or scenario.storm_share > 0
-    if restless or lost <= _TOLERATED_DISCONNECTS * joined:
+    if scenario.restless or lost <= _TOLERATED_DISCONNECTS * joined:
         return []
     return [f"{lost:,} connections of {joined:,} guests were lost during the run"]
 
@@ -136,8 +136,17 @@ def summarise(scenario: Scenario, run: str, totals: Totals, course: Course) -> R
         distributions={"join": joining.whole, **steady},
         differences=tuple(totals.differences),
         differences_omitted=totals.differences_omitted,
+        drift=_drift(scenario, totals, course),
         processes=course.parts,
     )
+
+
+def _drift(scenario: Scenario, totals: Totals, course: Course) -> Drift | None:
+    if not course.trust_across:
+        return None
+    rss_mb = [(part.steady_rss_mb, part.rss_mb) for part in course.parts if part.steady_rss_mb is not None]
+    memory = (sum(begin for begin, _ in rss_mb), sum(end for _, end in rss_mb)) if rss_mb else None
+    return find_drift(totals.statistics.rows, scenario.warm_up_s, course.seconds(Stage.STEADY), memory)
 
 
 def _phases(totals: Totals, course: Course) -> tuple[Phase, ...]:

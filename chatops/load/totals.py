@@ -115,7 +115,7 @@ class Part:
         cpu: CPU seconds per second, of the steady window once that is over.
         lag_ms_p99: of its canary; of the steady window from there on.
         slip_ms_p99: how late its posts left.
-        rss_mb: its largest resident memory.
+        rss_mb: its largest resident memory; `steady_rss_mb` the same when the steady window began.
         arrived, outstanding: deliveries by the end of the window, of posts due at least a second before that; None
             when the window did not end by itself.
         unstopped: clients that did not confirm their disconnecting.
@@ -128,6 +128,7 @@ class Part:
     lag_ms_p99: float = 0.0
     slip_ms_p99: float = 0.0
     rss_mb: float = 0.0
+    steady_rss_mb: float | None = None
     arrived: int | None = None
     outstanding: int | None = None
     unstopped: int = 0

@@ -101,6 +101,8 @@ def result_lines(out: Output, document: Mapping[str, Any]) -> Iterator[str]:
         if deliveries.get(name):
             yield f"             {deliveries[name]:,} of the lost {words}"
     yield from _reconnects(document)
+    yield from _expiry(document)
+    yield from _drift(document)
     yield ""
     yield f"{'':<24}{'p50':>9}{'p90':>9}{'p99':>9}{'p99.9':>9}{'max':>9}"
     latency, stages = document["latency_ms"], document["join"].get("stages_ms", {})
@@ -153,6 +155,20 @@ def _reconnects(document: Mapping[str, Any]) -> Iterator[str]:
         seconds = storm["seconds_until_99_percent_back"]
         words = "99 % were never back" if seconds is None else f"99 % were back after {seconds:.1f} s"
         yield f"storm        {storm['dropped']:,} dropped at once; {words}"
+
+
+def _expiry(document: Mapping[str, Any]) -> Iterator[str]:
+    found = (document.get("reconnects") or {}).get("expiry")
+    if found and found["expired"]:
+        seconds = found["seconds_until_99_percent_back"]
+        words = "99 % were never back" if seconds is None else f"99 % were back after {seconds:.1f} s"
+        yield f"expiry       {found['renewed']:,} of {found['expired']:,} got new credentials; {words}"
+
+
+def _drift(document: Mapping[str, Any]) -> Iterator[str]:
+    found = document.get("drift")
+    if found and found["drifted"]:
+        yield f"drift        {'; '.join(found['drifted'])}"
 
 
 def _thresholds(out: Output, document: Mapping[str, Any]) -> Iterator[str]:

@@ -230,6 +230,14 @@ def _reconnects(document: Mapping[str, Any]) -> str:
         ("dropped by the storm", _number(storm["dropped"])),
         ("until 99 % of them were back", "-" if seconds is None else _text(f"{seconds:.1f} s")),
     ]
+    expiry = found.get("expiry") or {"expired": 0}
+    if expiry["expired"]:
+        back = expiry["seconds_until_99_percent_back"]
+        rows += [
+            ("credentials expired", _number(expiry["expired"])),
+            ("got new ones", _number(expiry["renewed"])),
+            ("until 99 % of them were back", "-" if back is None else _text(f"{back:.1f} s")),
+        ]
     return _table(("", ""), rows)
 
 

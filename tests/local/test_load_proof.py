@@ -25,7 +25,7 @@ from chatops.load.progress import Progress, Stage
 from chatops.load.recording import DELIVERIES, DIFFERENCES, EVENTS, KINDS, POSTS, read_events
 from chatops.load.result import RunResult
 from chatops.load.scenario import Scenario, Spread
-from chatops.load.swarm import Client
+from chatops.load.swarm import Client, Swarm
 from chatops.load.tally import Kind
 from chatops.load.target import Rates, Target
 from chatops.load.thresholds import parse
@@ -349,3 +349,23 @@ def test_events_are_in_order_of_their_posts_and_hold_every_delivery(
     assert all(0 <= earlier <= later for earlier, later in pairwise(dues))
     assert len(rows(tmp_path, DELIVERIES, "number")) == result.counts.received
     assert all(at >= 0 for (at,) in rows(tmp_path, DELIVERIES, "at"))
+
+
+def test_when_credentials_expire_everybody_signs_anew_and_is_back(stack: RunningStack, chat: Environment) -> None:
+    expired: list[int] = []
+
+    def events(progress: Progress, _swarm: Swarm) -> None:
+        if progress.stage is Stage.STEADY and not expired:
+            expired.append(stack.call(stack.stack.credentials.expire_guests))
+
+    scenario = replace(STEADY, duration_s=4.0, expiry_at_s=1.5, expiry_back_s=2.0)
+    result = load(scenario, target_of(stack, chat), events=events)
+    found = result.reconnects
+    assert found is not None
+    assert expired
+    assert expired[0] >= scenario.clients
+    assert (found.expired, found.renewed) == (scenario.clients, scenario.clients)
+    assert found.expiry_took.count == scenario.clients
+    assert found.expiry_back_s is not None
+    assert (result.counts.lost, result.counts.unexpected) == (0, 0)
+    assert result.counts.received > 0

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from chatops.load.restless import Reconnects, Restlessness
+from chatops.load.restless import Reconnects, Renew, Restlessness
 from chatops.load.scenario import Scenario
 
 
@@ -29,9 +29,9 @@ class Crowd:
             done()
 
 
-def played(scenario: Scenario, crowd: Crowd, limit_s: float = 10.0) -> Reconnects:
+def played(scenario: Scenario, crowd: Crowd, limit_s: float = 10.0, renew: Renew | None = None) -> Reconnects:
     async def body() -> Reconnects:
-        restless = Restlessness(crowd, scenario, list(range(scenario.clients)))
+        restless = Restlessness(crowd, scenario, list(range(scenario.clients)), renew)
         task = asyncio.create_task(restless.run(asyncio.get_running_loop().time()))
         await asyncio.wait([task], timeout=limit_s)
         task.cancel()
@@ -76,3 +76,22 @@ def test_nothing_happens_where_nothing_is_asked_for() -> None:
     crowd = Crowd()
     found = played(Scenario(clients=5, warm_up_s=0.0, duration_s=0.2), crowd)
     assert (found.left, crowd.left) == (0, [])
+
+
+def test_expired_credentials_are_replaced_before_anybody_comes_back() -> None:
+    crowd = Crowd()
+    asked: list[int] = []
+
+    async def renew(client: int) -> bool:
+        assert client in crowd.away
+        asked.append(client)
+        return client != 3
+
+    scenario = Scenario(clients=40, warm_up_s=0.0, duration_s=1.0, expiry_at_s=0.05, expiry_back_s=1.3)
+    found = played(scenario, crowd, renew=renew)
+    assert sorted(asked) == list(range(40))
+    assert not any(abrupt for _, abrupt in crowd.left)
+    assert (found.expired, found.renewed, found.returned) == (40, 39, 39)
+    assert crowd.away == {3}
+    assert found.document()["expiry"]["seconds_until_99_percent_back"] is None
+    assert found.document()["expiry"]["returned"] == 39

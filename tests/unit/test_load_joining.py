@@ -42,6 +42,9 @@ class Vendor:
         count = self.given[identity_id] = self.given.get(identity_id, 0) + 1
         return GuestCredentials(identity_id, f"KEY{count}", "secret", "token", self.expires_at)
 
+    def forget(self, identity_id: str) -> None:
+        assert identity_id in self.given
+
 
 class Connection:
     """A client of a pretended gateway that answers at once, as it is told to."""
