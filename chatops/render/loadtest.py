@@ -119,6 +119,8 @@ def result_lines(out: Output, document: Mapping[str, Any]) -> Iterator[str]:
         f"generator    {generator['cpu']:.0%} of a core, timers {generator['lag_ms_p99']:.1f} ms late at p99, "
         f"{generator['rss_mb']:,.0f} MB"
     )
+    if len(generator.get("processes", ())) > 1:
+        yield f"             (the busiest of {len(generator['processes'])} processes; the memory of all)"
     yield f"cost         ${cost['metered']:,.4f} metered, ${cost['predicted']:,.4f} predicted (AWS, us-east-1)"
     yield from _thresholds(out, document)
     yield from _wrapped("warning", document.get("warnings", ()))

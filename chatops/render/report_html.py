@@ -258,6 +258,19 @@ def _health(document: Mapping[str, Any]) -> str:
         ("posts late, p99", _text(duration(found.get("slip_ms_p99"))), "invalid over 20 ms"),
         ("memory", _text(f"{found['rss_mb']:,.0f} MB"), ""),
     ]
+    processes = found.get("processes", ())
+    if len(processes) > 1:
+        rows += [
+            (
+                f"process {index}",
+                _text(
+                    f"{each['cpu']:.0%} CPU, timers {duration(each['lag_ms_p99'])}, posts {duration(each['slip_ms_p99'])} "
+                    f"late, {each['rss_mb']:,.0f} MB"
+                ),
+                "",
+            )
+            for index, each in enumerate(processes)
+        ]
     return _table(("", "", ""), rows)
 
 
