@@ -264,8 +264,8 @@ def _health(document: Mapping[str, Any]) -> str:
             (
                 f"process {index}",
                 _text(
-                    f"{each['cpu']:.0%} CPU, timers {duration(each['lag_ms_p99'])}, posts {duration(each['slip_ms_p99'])} "
-                    f"late, {each['rss_mb']:,.0f} MB"
+                    f"{each['cpu']:.0%} CPU, timers {duration(each['lag_ms_p99'])} late, "
+                    f"posts {duration(each['slip_ms_p99'])} late, {each['rss_mb']:,.0f} MB"
                 ),
                 "",
             )
