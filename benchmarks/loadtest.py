@@ -1,12 +1,15 @@
 """The load test beside its peers: CPU of the generator for each delivery, on the same traffic, in turns.
 
-    python benchmarks/loadtest.py [--repeats 3] [--mqttjs DIR] [--locust PYTHON] [--joins]
+    python benchmarks/loadtest.py [--repeats 3] [--mqttx ENTRY] [--mqttjs DIR] [--locust PYTHON] [--joins]
 
 One gateway without checks runs in a process of its own. Each peer connects the same number of clients to it, posts at
 the same rate at QoS 1, and receives at QoS 0. chatops signs each handshake, times each delivery from due and from sent,
-enters it in the ledger and writes it to disk; MQTT.js (what `mqttx bench` is made of: `npm install mqtt` into DIR) and
-Locust's MQTT user (a Python with locust and paho-mqtt) only count. `--joins` then measures joining and memory with real
-guests against a whole local stack. Figures are medians of the repeats; nothing is asserted.
+enters it in the ledger and writes it to disk. `mqttx bench sub` (ENTRY: the path of an installed MQTTX's file
+`cli/bin/index.js`) only counts, all its clients in one room, with as many deliveries a second; so does MQTT.js, which
+it is made of (`npm install mqtt` into DIR). Locust's MQTT user (a Python with locust and paho-mqtt) is run in two
+forms: as it is, with a bare counter for deliveries, which Locust's statistics do not know of; and with the request
+event for each delivery that counts and times it there. `--joins` then measures joining and memory with real guests
+against a whole local stack. Figures are medians of the repeats; nothing is asserted.
 """
 
 import argparse
@@ -83,10 +86,16 @@ def deliveries(options: argparse.Namespace) -> None:
             if options.mqttjs:
                 peer = ["node", str(HERE / "loadtest_peer.js"), str(port), *traffic]
                 found = run(peer, variables(NODE_PATH=str(Path(options.mqttjs) / "node_modules")))
-                runs.setdefault("MQTT.js (mqttx): counted", []).append(found)
+                runs.setdefault("MQTT.js: counted", []).append(found)
+            if options.mqttx:
+                posts = max(1, options.rate // options.rooms)  # each reaches everybody, not only a room
+                numbers = [str(options.clients), str(posts), str(options.seconds)]
+                peer = [sys.executable, str(HERE / "loadtest_mqttx.py"), str(port), *numbers, options.mqttx]
+                runs.setdefault("mqttx bench: counted", []).append(run(peer, variables()))
             if options.locust:
-                peer = [options.locust, str(HERE / "loadtest_locust.py"), str(port), *tenth]
-                runs.setdefault("Locust: counted, a tenth", []).append(run(peer, dict(os.environ)))
+                for form, words in (("counter", "a bare counter"), ("events", "counted and timed")):
+                    peer = [options.locust, str(HERE / "loadtest_locust.py"), str(port), *tenth, form]
+                    runs.setdefault(f"Locust, a tenth: {words}", []).append(run(peer, dict(os.environ)))
     rates = {name: show(name, found) for name, found in runs.items()}
     ours, *_ = rates.values()
     for name, each in rates.items():
@@ -126,6 +135,7 @@ def main() -> None:
     parser.add_argument("--rooms", type=int, default=50)
     parser.add_argument("--rate", type=int, default=1000, help="posts per second of all")
     parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--mqttx", metavar="ENTRY", help="the path of mqttx's cli/bin/index.js")
     parser.add_argument("--mqttjs", metavar="DIR", help="where npm has installed mqtt")
     parser.add_argument("--locust", metavar="PYTHON", help="a Python with locust and paho-mqtt")
     parser.add_argument("--joins", action="store_true", help="measure joining as well")

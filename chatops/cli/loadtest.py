@@ -143,8 +143,9 @@ def loadtest(
     not join. Ctrl-C drains and still reports.
 
     \b
-    Limits are on delivery, delivery_from_send, ack, ack_from_send and join (.p50 .p90 .p99 .p999 .max), on lost,
-    late, duplicate, reordered, received, joined, join.failed, posts.failed, disconnects (numbers or shares), cost.
+    Limits are on delivery, delivery_from_send, ack, ack_from_send and join (.p50 .p90 .p99 .p999 .p9999 .max), on
+    lost, late, duplicate, reordered, received, joined, join.failed, posts.failed, disconnects (numbers or shares),
+    on cost and join.seconds.
 
     \b
     Examples:

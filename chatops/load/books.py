@@ -57,6 +57,7 @@ class Books:
         recorder: writes down what happens.
         slip: how late posts left.
         first_message: from when a client could hear something until it did.
+        longest_queue: the most arrivals that waited to be entered; set it to 0 to begin anew.
     """
 
     def __init__(self, scenario: Scenario, run: str, share: Share, ahead_ns: int = 0) -> None:
@@ -75,6 +76,7 @@ class Books:
         self.slip = Distribution()
         self.first_message = Distribution()
         self.post_failures: Counter[str] = Counter()
+        self.longest_queue = 0
         self.posts_sent = 0
         self.recorder: Recorder | None = None
         self.arrivals: list[Arrival] = []
@@ -95,7 +97,9 @@ class Books:
     def enter(self, most: int = PORTION) -> bool:
         """Enter what has gathered, at most so many arrivals; tells whether there is more."""
         arrivals = self.arrivals
-        count, answers = min(len(arrivals), most), len(self.answers)
+        waiting, answers = len(arrivals), len(self.answers)
+        self.longest_queue = max(self.longest_queue, waiting)
+        count = min(waiting, most)
         self._enter_sent()
         self._enter_answers(answers)
         learned = self._learn(most)

@@ -19,6 +19,7 @@ _PATHS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("p90", ("latency_ms", "delivery", "p90")),
     ("p99", ("latency_ms", "delivery", "p99")),
     ("p999", ("latency_ms", "delivery", "p999")),
+    ("p9999", ("latency_ms", "delivery", "p9999")),
     ("max", ("latency_ms", "delivery", "max")),
     ("ack.p99", ("latency_ms", "ack", "p99")),
     ("join.p99", ("latency_ms", "join", "p99")),

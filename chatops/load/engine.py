@@ -110,6 +110,7 @@ class Engine:
         self._seconds: dict[Stage, float] = {}
         self._unstopped = 0
         self._steady_rss_mb: float | None = None
+        self._steady_queue: int | None = None
 
     @property
     def stage(self) -> Stage:
@@ -158,6 +159,7 @@ class Engine:
             slip_ms_p99=self._books.slip.percentiles().p99 or 0.0,
             rss_mb=peak_rss_mb(),
             steady_rss_mb=self._steady_rss_mb,
+            queue_max=self._books.longest_queue if self._steady_queue is None else self._steady_queue,
             arrived=arrived,
             outstanding=outstanding,
             unstopped=self._unstopped,
@@ -281,12 +283,13 @@ class Engine:
         self._stage = Stage.STEADY
         self._steady_rss_mb = peak_rss_mb()
         self._lag = Distribution()
+        self._books.longest_queue = 0
         self._cpu.reset()
         begun = time.monotonic()
         end = start + scenario.load_s
         await self._book_until(end)
         self._seconds[Stage.STEADY] = time.monotonic() - begun
-        self._steady_cpu = self._cpu.read()
+        self._steady_cpu, self._steady_queue = self._cpu.read(), self._books.longest_queue
         if not self._stop.is_set():
             self._by_window_end = self._count_deliveries(swarm.now_ns() // 1000 - 1_000_000)
         patience = time.monotonic() + scenario.drain_limit_s

@@ -114,6 +114,7 @@ class Front:
                 cost_usd=cost,
                 cpu=max((part.cpu for part in parts), default=0.0),
                 lag_ms_p99=max((part.lag_ms_p99 for part in parts), default=0.0),
+                queue_max=max((part.queue_max for part in parts), default=0),
             )
         )
 

@@ -36,6 +36,7 @@ class Health:
         lag_ms_p99: how late the canary was.
         slip_ms_p99: how long after its due time a post left.
         rss_mb: the largest resident memory so far.
+        queue_max: the most deliveries that waited for the books.
         in_window: the part of the deliveries that came before the window ended, 0 to 1; of posts due at least a
             second before that. None when there were none.
     """
@@ -45,6 +46,7 @@ class Health:
     slip_ms_p99: float
     rss_mb: float
     in_window: float | None = None
+    queue_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,12 +152,14 @@ class RunResult:
                 "lag_ms_p99": self.health.lag_ms_p99,
                 "slip_ms_p99": self.health.slip_ms_p99,
                 "rss_mb": round(self.health.rss_mb, 1),
+                "queue_max": self.health.queue_max,
                 "processes": [
                     {
                         "cpu": round(part.cpu, 3),
                         "lag_ms_p99": part.lag_ms_p99,
                         "slip_ms_p99": part.slip_ms_p99,
                         "rss_mb": round(part.rss_mb, 1),
+                        "queue_max": part.queue_max,
                     }
                     for part in self.processes
                 ],

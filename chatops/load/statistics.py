@@ -81,11 +81,12 @@ class Percentiles:
     p90: float | None = None
     p99: float | None = None
     p999: float | None = None
+    p9999: float | None = None
     max: float | None = None
 
     def document(self) -> dict[str, float | None]:
-        """The five figures by name."""
-        return {"p50": self.p50, "p90": self.p90, "p99": self.p99, "p999": self.p999, "max": self.max}
+        """The figures by name."""
+        return {"p50": self.p50, "p90": self.p90, "p99": self.p99, "p999": self.p999, "p9999": self.p9999, "max": self.max}
 
 
 class Distribution:
@@ -147,11 +148,11 @@ class Distribution:
         total = reached[-1]
         if not total:
             return Percentiles(0)
-        p50, p90, p99, p999 = (
+        p50, p90, p99, p999, p9999 = (
             min(upper_end(bisect_left(reached, _rank(total, percent))), self.max_us) / 1000
-            for percent in (50.0, 90.0, 99.0, 99.9)
+            for percent in (50.0, 90.0, 99.0, 99.9, 99.99)
         )
-        return Percentiles(total, p50, p90, p99, p999, self.max_us / 1000)
+        return Percentiles(total, p50, p90, p99, p999, p9999, self.max_us / 1000)
 
     def percentile_ms(self, percent: float) -> float | None:
         """One percentile, in milliseconds; None without samples."""

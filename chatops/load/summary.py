@@ -58,6 +58,7 @@ class Course:
             slip_ms_p99=max((part.slip_ms_p99 for part in self.parts), default=0.0),
             rss_mb=sum(part.rss_mb for part in self.parts),
             in_window=arrived / (arrived + outstanding) if known and arrived + outstanding else None,
+            queue_max=max((part.queue_max for part in self.parts), default=0),
         )
 
 

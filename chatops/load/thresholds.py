@@ -14,7 +14,7 @@ from chatops.errors import UsageError
 from chatops.load.generator import Verdict
 
 _LATENCIES = ("join", "ack", "ack_from_send", "delivery", "delivery_from_send")
-_PERCENTILES = ("p50", "p90", "p99", "p999", "max")
+_PERCENTILES = ("p50", "p90", "p99", "p999", "p9999", "max")
 _COUNTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "joined": (("clients", "joined"), ("clients", "asked")),
     "join.failed": (("clients", "failed"), ("clients", "asked")),

@@ -116,6 +116,7 @@ class Part:
         lag_ms_p99: of its canary; of the steady window from there on.
         slip_ms_p99: how late its posts left.
         rss_mb: its largest resident memory; `steady_rss_mb` the same when the steady window began.
+        queue_max: the most deliveries that awscrt had handed over and the books had not taken yet, likewise.
         arrived, outstanding: deliveries by the end of the window, of posts due at least a second before that; None
             when the window did not end by itself.
         unstopped: clients that did not confirm their disconnecting.
@@ -129,6 +130,7 @@ class Part:
     slip_ms_p99: float = 0.0
     rss_mb: float = 0.0
     steady_rss_mb: float | None = None
+    queue_max: int = 0
     arrived: int | None = None
     outstanding: int | None = None
     unstopped: int = 0

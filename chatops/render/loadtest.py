@@ -20,7 +20,7 @@ _LATENCIES = (
     ("ack", "acknowledged, from due"),
 )
 _STAGES = ("identity", "credentials", "connect", "subscribe", "first_message")
-_FIGURES = ("p50", "p90", "p99", "p999", "max")
+_FIGURES = ("p50", "p90", "p99", "p999", "p9999", "max")
 _WIDTH = 79
 
 
@@ -104,7 +104,7 @@ def result_lines(out: Output, document: Mapping[str, Any]) -> Iterator[str]:
     yield from _expiry(document)
     yield from _drift(document)
     yield ""
-    yield f"{'':<24}{'p50':>9}{'p90':>9}{'p99':>9}{'p99.9':>9}{'max':>9}"
+    yield f"{'':<24}{'p50':>9}{'p90':>9}{'p99':>9}{'p99.9':>9}{'p99.99':>9}{'max':>9}"
     latency, stages = document["latency_ms"], document["join"].get("stages_ms", {})
     for key, words in (*_LATENCIES, ("join", "join, whole")):
         if key in latency:

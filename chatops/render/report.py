@@ -11,6 +11,7 @@ _WORDS = {
     "p90": "delivery p90, ms",
     "p99": "delivery p99, ms",
     "p999": "delivery p99.9, ms",
+    "p9999": "delivery p99.99, ms",
     "max": "delivery max, ms",
     "ack.p99": "acknowledged p99, ms",
     "join.p99": "join p99, ms",

@@ -179,11 +179,11 @@ def _latency_table(document: Mapping[str, Any]) -> str:
     rows = [
         (
             _text(name.replace("_", " ")),
-            *(_text(duration(found.get(key))) for key in ("p50", "p90", "p99", "p999", "max")),
+            *(_text(duration(found.get(key))) for key in ("p50", "p90", "p99", "p999", "p9999", "max")),
         )
         for name, found in document["latency_ms"].items()
     ]
-    return _table(("", "p50", "p90", "p99", "p99.9", "max"), rows)
+    return _table(("", "p50", "p90", "p99", "p99.9", "p99.99", "max"), rows)
 
 
 def _rates(timeline: Sequence[Mapping[str, Any]]) -> str:
@@ -256,6 +256,7 @@ def _health(document: Mapping[str, Any]) -> str:
         ("CPU, of one core", _text(f"{found['cpu']:.0%}"), f"warns over {WARN_CPU:.0%}"),
         ("timers late, p99", _text(duration(found["lag_ms_p99"])), f"invalid over {INVALID_LAG_MS:g} ms"),
         ("posts late, p99", _text(duration(found.get("slip_ms_p99"))), "invalid over 20 ms"),
+        ("waiting for the books, at most", _text(f"{found.get('queue_max', 0):,} deliveries"), ""),
         ("memory", _text(f"{found['rss_mb']:,.0f} MB"), ""),
     ]
     processes = found.get("processes", ())

@@ -134,7 +134,7 @@ def test_the_document_has_the_keys_that_were_promised(stack: RunningStack, chat:
     assert {"expected", "received", "lost", "duplicate", "reordered"} <= set(document["deliveries"])
     for name in ("join", "ack", "delivery", "delivery_from_send"):
         figures = document["latency_ms"][name]
-        assert set(figures) == {"p50", "p90", "p99", "p999", "max"}
+        assert set(figures) == {"p50", "p90", "p99", "p999", "p9999", "max"}
         assert 0 < figures["p50"] <= figures["p99"] <= figures["max"]
     assert set(document["join"]["stages_ms"]) == {
         "identity",
@@ -146,7 +146,8 @@ def test_the_document_has_the_keys_that_were_promised(stack: RunningStack, chat:
     assert document["usage"]["metered"]["messages"] > document["usage"]["metered"]["minutes"] == 12
     assert 0 < document["cost_usd"]["metered"] < 0.01
     assert 0 < document["cost_usd"]["predicted"] < 0.01
-    assert {"cpu", "lag_ms_p99", "rss_mb"} <= set(document["generator"])
+    assert {"cpu", "lag_ms_p99", "rss_mb", "queue_max"} <= set(document["generator"])
+    assert 0 < document["generator"]["queue_max"] <= document["deliveries"]["received"]
     assert document["verdict"] in {verdict.value for verdict in Verdict}
     assert document["thresholds"] == []
     assert set(document["phases"]) == {"ramp", "warm_up", "steady", "drain"}

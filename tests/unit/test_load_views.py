@@ -60,6 +60,7 @@ def progress(**changes: object) -> Progress:
         "cost_usd": 0.02,
         "cpu": 0.4,
         "lag_ms_p99": 2.0,
+        "queue_max": 1_200,
     }
     return Progress(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -68,7 +69,7 @@ def test_the_live_view_shows_all_that_matters_and_warns_in_colour() -> None:
     rows = {name: (value, style) for name, value, style in live_rows(progress(), Scenario(clients=500))}
     assert rows["joined"] == ("498 of 500, 2 failed", "red")
     assert rows["lost"] == ("3", "red")
-    assert rows["generator"][1] == "green"
+    assert rows["generator"] == ("40% of a core, timers 2.0 ms late at p99, 1,200 in the queue at most", "green")
     assert "p99 9.0 ms" in rows["latency"][0]
     assert "$0.0200" in rows["cost"][0]
     for change, style in (({"cpu": 0.7}, "yellow"), ({"lag_ms_p99": 30.0}, "bold red"), ({"cpu": 0.9}, "bold red")):
