@@ -157,33 +157,26 @@ class Books:
 
     def _enter_arrivals(self, portion: Sequence[Arrival]) -> None:
         delivered, beginning, heard = self.ledger.delivered, self._beginning, self._heard
-        alone, ahead_us = self.share.alone, self._ahead_us
-        if self.recorder is not None:
-            self._record_arrivals(self.recorder, portion)
+        alone, ahead_us, recorder = self.share.alone, self._ahead_us, self.recorder
+        numbers, receivers, times = (array("q"),) * 3 if recorder is None else recorder.deliveries
         for client, topic, head, at_ns in portion:
             number = read_post_number(head, beginning)
+            at_us = at_ns // 1000 + ahead_us
             if number < 0:
                 self.ledger.foreign(client, Window.STEADY)
                 continue
+            if recorder is not None:
+                numbers.append(number)
+                receivers.append(client)
+                times.append(at_us)
             if not alone:
-                self._hear_of(number, head, at_ns // 1000 + ahead_us)
+                self._hear_of(number, head, at_us)
             post = delivered(number, client, topic)
             if post is not None:
-                at_us = at_ns // 1000 + ahead_us
                 if not heard[client]:
                     heard[client] = 1
                     self.first_message.record(at_us - max(self.subscribed_us[client], self._start_us))
                 post.bin.delivered(at_us - post.due_us, at_us - post.sent_us)
-
-    def _record_arrivals(self, recorder: Recorder, portion: Sequence[Arrival]) -> None:
-        numbers, receivers, times = recorder.deliveries
-        beginning = self._beginning
-        for client, _, head, at_ns in portion:
-            number = read_post_number(head, beginning)
-            if number >= 0:
-                numbers.append(number)
-                receivers.append(client)
-                times.append(at_ns // 1000 + self._ahead_us)
 
     # Posts of other processes.
 

@@ -86,7 +86,14 @@ class Percentiles:
 
     def document(self) -> dict[str, float | None]:
         """The figures by name."""
-        return {"p50": self.p50, "p90": self.p90, "p99": self.p99, "p999": self.p999, "p9999": self.p9999, "max": self.max}
+        return {
+            "p50": self.p50,
+            "p90": self.p90,
+            "p99": self.p99,
+            "p999": self.p999,
+            "p9999": self.p9999,
+            "max": self.max,
+        }
 
 
 class Distribution:
@@ -101,7 +108,7 @@ class Distribution:
     @property
     def count(self) -> int:
         """How many samples there are."""
-        return sum(self.buckets)
+        return sum(self.buckets[: self.used])
 
     @property
     def used(self) -> int:
@@ -144,7 +151,7 @@ class Distribution:
 
     def percentiles(self) -> Percentiles:
         """Read the percentiles, in milliseconds; each is the upper end of its bucket, as HdrHistogram has it."""
-        reached = list(accumulate(self.buckets))
+        reached = list(accumulate(self.buckets[: self.used]))
         total = reached[-1]
         if not total:
             return Percentiles(0)
@@ -156,14 +163,14 @@ class Distribution:
 
     def percentile_ms(self, percent: float) -> float | None:
         """One percentile, in milliseconds; None without samples."""
-        reached = list(accumulate(self.buckets))
+        reached = list(accumulate(self.buckets[: self.used]))
         if not reached[-1]:
             return None
         return min(upper_end(bisect_left(reached, _rank(reached[-1], percent))), self.max_us) / 1000
 
     def ranked_us(self, rank: int) -> int | None:
         """The `rank`-th smallest sample, counted from 1, in microseconds; None when there are not so many."""
-        reached = list(accumulate(self.buckets))
+        reached = list(accumulate(self.buckets[: self.used]))
         if not 0 < rank <= reached[-1]:
             return None
         return min(upper_end(bisect_left(reached, rank)), self.max_us)

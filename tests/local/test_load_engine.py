@@ -365,3 +365,31 @@ def test_over_tls_and_with_acknowledged_deliveries(stack: RunningStack, chat: En
     result = load(scenario, replace(target, address=address))
     assert result.joined == 12
     assert result.counts.received == result.counts.expected == result.counts.acknowledged * 12 > 0
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+@pytest.mark.parametrize("direct", [True, False])
+def test_deliveries_count_the_same_with_and_without_awscrts_packet_objects(
+    stack: RunningStack, chat: Environment, *, direct: bool, qos: int
+) -> None:
+    """At QoS 1 the gateway redelivers nothing and lets 100 at most be unacknowledged: awscrt has to send the PUBACKs."""
+    target = target_of(stack, chat)
+    scenario = replace(SMALL, clients=3, rooms=1, total_posts_per_s=150.0, receive_qos=qos)
+
+    async def body() -> RunResult:
+        swarm = Swarm(scenario, secrets.token_hex(4), asyncio.get_running_loop())
+        network = SwarmNetwork(
+            target.address,
+            target.region,
+            arrived=swarm.books.arrivals.append,
+            events=swarm,
+            options=SwarmOptions(keep_bytes=HEADER_BYTES),
+        )
+        assert network.direct, "this version of awscrt is not the one that the direct way was written for"
+        network.direct = direct
+        async with Guests(target.cognito_url, target.pool_id) as guests:
+            return await run_swarm(swarm, target, guests, network.client, events=ignore, stop=asyncio.Event())
+
+    counts = asyncio.run(body()).counts
+    assert counts.received == counts.expected == 3 * 150
+    assert (counts.lost, counts.duplicate, counts.unexpected) == (0, 0, 0)
