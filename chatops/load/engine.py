@@ -12,7 +12,7 @@ from typing import Protocol
 
 from chatops.errors import ChatopsError, ConnectionFailedError
 from chatops.load.generator import peak_rss_mb
-from chatops.load.joining import Joiner, Joining, MakeClient, Vendor
+from chatops.load.joining import Joiner, Joining, MakeClient, Probe, Vendor
 from chatops.load.meters import CpuMeter
 from chatops.load.pacing import due_posts
 from chatops.load.progress import Stage
@@ -72,6 +72,7 @@ class Engine:
         stop: set it to end the run early; it drains and leaves.
         link: the other processes; there are none when it is None.
         known: identities of an earlier run, taken before new ones are made.
+        probe: takes a few connects apart; none when it is None.
         recorder: writes down what happens; the engine flushes it, and leaves closing it to the caller.
         replay: a recorded rhythm, posted in place of the scenario's rate.
     """
@@ -86,6 +87,7 @@ class Engine:
         stop: asyncio.Event,
         link: Link | None = None,
         known: Sequence[str] = (),
+        probe: Probe | None = None,
         recorder: Recorder | None = None,
         replay: Replay | None = None,
     ) -> None:
@@ -98,7 +100,14 @@ class Engine:
         self._recorder = swarm.books.recorder = recorder
         self._replay = replay
         self._joiner = Joiner(
-            swarm, vendor, make_client, target.rates, calls_at_once=target.calls_at_once, stop=stop, known=known
+            swarm,
+            vendor,
+            make_client,
+            target.rates,
+            calls_at_once=target.calls_at_once,
+            stop=stop,
+            known=known,
+            probe=probe,
         )
         self._restlessness: Restlessness | None = None
         self._stage = Stage.JOINING

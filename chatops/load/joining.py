@@ -17,9 +17,16 @@ from chatops.load.statistics import Distribution
 from chatops.load.swarm import Client, Swarm
 from chatops.load.target import Rates
 from chatops.mqtt.guests import REFRESH_MARGIN_S, GuestCredentials
+from chatops.mqtt.handshake_probe import HandshakeTimes
 from chatops.mqtt.signing import Keys
 
 STAGES = ("identity", "credentials", "connect", "subscribe")
+CONNECT_PARTS = ("transport", "upgrade", "connack")
+"""What a connect is made of; see `chatops.mqtt.handshake_probe`."""
+
+PROBES = 20
+"""So many connects are taken apart, spread evenly over the clients of all processes."""
+
 _CONNECTS_AT_ONCE = 256
 _Answer = TypeVar("_Answer")
 
@@ -37,6 +44,9 @@ class Vendor(Protocol):
         """Have new credentials made when they are next asked for."""
 
 
+Probe = Callable[[str, Keys], Awaitable[HandshakeTimes | None]]
+"""Makes one connection more, with this client id, and takes it apart; None when it was not let in."""
+
 MakeClient = Callable[[int, str, Callable[[], Keys]], Client]
 """Makes a connection: client number, MQTT client id, and where it finds its credentials."""
 
@@ -47,6 +57,7 @@ class Joining:
 
     Attributes:
         identities: those that were made; `reused` those of an earlier run.
+        connect_parts: of the connections that were taken apart; `probes` says how many.
     """
 
     stages: dict[str, Distribution] = field(default_factory=lambda: {stage: Distribution() for stage in STAGES})
@@ -56,6 +67,10 @@ class Joining:
     refresh_failures: Counter[str] = field(default_factory=Counter)
     identities: list[str] = field(default_factory=list)
     reused: list[str] = field(default_factory=list)
+    connect_parts: dict[str, Distribution] = field(
+        default_factory=lambda: {part: Distribution() for part in CONNECT_PARTS}
+    )
+    probes: int = 0
 
     @property
     def failed(self) -> int:
@@ -72,6 +87,9 @@ class Joining:
         self.refresh_failures.update(other.refresh_failures)
         self.identities += other.identities
         self.reused += other.reused
+        for part, found in other.connect_parts.items():
+            self.connect_parts[part].merge(found)
+        self.probes += other.probes
 
     def copy(self) -> "Joining":
         """The same counts, counted on apart."""
@@ -83,6 +101,8 @@ class Joining:
             self.refresh_failures.copy(),
             self.identities[:],
             self.reused[:],
+            {part: found.copy() for part, found in self.connect_parts.items()},
+            self.probes,
         )
 
     def since(self, earlier: "Joining") -> "Joining":
@@ -95,6 +115,8 @@ class Joining:
             self.refresh_failures - earlier.refresh_failures,
             self.identities[len(earlier.identities) :],
             self.reused[len(earlier.reused) :],
+            {part: found.since(earlier.connect_parts[part]) for part, found in self.connect_parts.items()},
+            self.probes - earlier.probes,
         )
 
 
@@ -116,6 +138,7 @@ class Joiner:
         calls_at_once: how many Cognito calls are under way at most.
         stop: ends the joining early.
         known: identities of an earlier run, taken before new ones are made.
+        probe: takes a few connects apart; none when it is None.
         clock: seconds since the epoch, for the credentials' expiry.
     """
 
@@ -129,6 +152,7 @@ class Joiner:
         calls_at_once: int,
         stop: asyncio.Event,
         known: Sequence[str] = (),
+        probe: Probe | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.joining = Joining()
@@ -136,6 +160,7 @@ class Joiner:
         self.last_credentials: GuestCredentials | None = None
         self._clock = clock
         self._known = tuple(known)
+        self._probe = probe
         self._identities = swarm.scenario.identity_count
         self._vended: dict[int, asyncio.Future[tuple[GuestCredentials, float] | str]] = {}
         self._holders: dict[int, _Holder] = {}
@@ -248,6 +273,21 @@ class Joiner:
         joining.whole.record(round(spent_s * 1e6) + (connect_ns + subscribe_ns) // 1000)
         joining.joined += 1
         self._holders[client] = holder
+        if self._probe is not None and client % -(-swarm.scenario.clients // PROBES) == 0:
+            await self._take_apart(self._probe, client, credentials)
+
+    async def _take_apart(self, probe: Probe, client: int, credentials: GuestCredentials) -> None:
+        """Make one connection more, as this client's identity, and note what each part of it took."""
+        await self._pause(self._connect_slots)
+        if self._stop.is_set():
+            return
+        times = await probe(f"{credentials.identity_id}-{self._swarm.run}-p{client}", credentials)
+        if times is None:
+            return
+        self._swarm.connects += 1  # metered as any other
+        self.joining.probes += 1
+        for part, took_s in zip(CONNECT_PARTS, (times.transport_s, times.upgrade_s, times.connack_s), strict=True):
+            self.joining.connect_parts[part].record(round(took_s * 1e6))
 
     def _client_id(self, client: int, credentials: GuestCredentials) -> str:
         """The policy lets an identity connect as itself, and with a suffix, as several tabs do.

@@ -76,6 +76,7 @@ class RunResult:
         started_at: seconds since the epoch.
         joined_in_s: from the start until the last client that joined had.
         join: percentiles of a whole join; `join_stages` of its parts.
+        connect_parts: of the connects that were taken apart; `probes` says how many.
         counts: posts and deliveries of the steady window; `latency` likewise, by metric.
         failures: how often what failed, by kind (join, post, disconnect, resubscribe, refresh) and cause.
         aborted: the thresholds that ended the run early.
@@ -98,6 +99,8 @@ class RunResult:
     joined_in_s: float
     join: Percentiles
     join_stages: Mapping[str, Percentiles]
+    connect_parts: Mapping[str, Percentiles]
+    probes: int
     counts: Tally
     latency: Mapping[str, Percentiles]
     phases: tuple[Phase, ...]
@@ -141,6 +144,8 @@ class RunResult:
             "join": {
                 "seconds": round(self.joined_in_s, 3),
                 "stages_ms": {stage: _rounded(found) for stage, found in self.join_stages.items()},
+                "connect_parts_ms": {part: _rounded(found) for part, found in self.connect_parts.items()},
+                "probes": self.probes,
             },
             "posts": _posts(self.counts),
             "deliveries": _deliveries(self.counts),

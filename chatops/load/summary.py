@@ -106,6 +106,8 @@ def summarise(scenario: Scenario, run: str, totals: Totals, course: Course) -> R
             **{stage: found.percentiles() for stage, found in joining.stages.items()},
             FIRST_MESSAGE: totals.first_message.percentiles(),
         },
+        connect_parts={part: found.percentiles() for part, found in joining.connect_parts.items() if joining.probes},
+        probes=joining.probes,
         counts=counts,
         latency={name: found.percentiles() for name, found in steady.items()},
         phases=_phases(totals, course),

@@ -19,6 +19,7 @@ _LATENCIES = (
     ("delivery_from_send", "delivery, from sent"),
     ("ack", "acknowledged, from due"),
 )
+_PARTS = {"transport": "TCP, TLS", "upgrade": "WebSocket", "connack": "CONNACK"}
 _STAGES = ("identity", "credentials", "connect", "subscribe", "first_message")
 _FIGURES = ("p50", "p90", "p99", "p999", "p9999", "max")
 _WIDTH = 79
@@ -106,12 +107,15 @@ def result_lines(out: Output, document: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f"{'':<24}{'p50':>9}{'p90':>9}{'p99':>9}{'p99.9':>9}{'p99.99':>9}{'max':>9}"
     latency, stages = document["latency_ms"], document["join"].get("stages_ms", {})
+    parts = document["join"].get("connect_parts_ms", {})
     for key, words in (*_LATENCIES, ("join", "join, whole")):
         if key in latency:
             yield _row(words, latency[key])
     for key in _STAGES:
         if key in stages:
             yield _row(f"  {key.replace('_', ' ')}", stages[key])
+        if key == "connect":
+            yield from (_row(f"    {_PARTS.get(part, part)}", found) for part, found in parts.items())
     yield ""
     yield from _causes(document)
     generator, cost = document["generator"], document["cost_usd"]

@@ -139,7 +139,21 @@ def _funnel(document: Mapping[str, Any]) -> str:
     rows.append(("joined", float(joined), f"{joined:,} in {document['join']['seconds']:.2f} s"))
     first = stages.get("first_message", {})
     heard = f"First message: p50 {duration(first.get('p50'))}, p99 {duration(first.get('p99'))} after the load began."
-    return f'{bar_chart(rows)}<p class="dim">{_text(heard)}</p>'
+    return f'{bar_chart(rows)}<p class="dim">{_text(heard)}</p>{_connect_parts(document["join"])}'
+
+
+def _connect_parts(join: Mapping[str, Any]) -> str:
+    """What a connect is made of, as far as connects were taken apart."""
+    parts, probes = join.get("connect_parts_ms", {}), join.get("probes")
+    if not parts or not probes:
+        return ""
+    words = {"transport": "TCP and TLS", "upgrade": "upgrade to WebSocket", "connack": "CONNECT to CONNACK"}
+    rows = [
+        (_text(words.get(part, part)), *(_text(duration(found.get(key))) for key in ("p50", "p90", "max")))
+        for part, found in parts.items()
+    ]
+    said = f"A connect taken apart, on {probes:,} connections made beside the guests' own:"
+    return f'<p class="dim">{_text(said)}</p>{_table(("", "p50", "p90", "max"), rows)}'
 
 
 def _latency_over_time(timeline: Sequence[Mapping[str, Any]]) -> str:

@@ -24,6 +24,7 @@ from chatops.load.tally import Kind
 from chatops.load.target import Rates, Target
 from chatops.mqtt.endpoint import gateway_address
 from chatops.mqtt.guests import Guests
+from chatops.mqtt.handshake_probe import HandshakeProbe, HandshakeTimes
 from chatops.mqtt.signing import Keys
 from chatops.mqtt.swarm_client import SwarmNetwork, SwarmOptions
 from tests.local.harness import RunningStack
@@ -393,3 +394,42 @@ def test_deliveries_count_the_same_with_and_without_awscrts_packet_objects(
     counts = asyncio.run(body()).counts
     assert counts.received == counts.expected == 3 * 120
     assert (counts.lost, counts.duplicate, counts.unexpected) == (0, 0, 0)
+
+
+def test_a_few_connects_are_taken_apart_beside_the_guests_own(stack: RunningStack, chat: Environment) -> None:
+    target = target_of(stack, chat)
+    address = replace(target.address, port=stack.stack.ports.tls, tls=True, ca_file=str(stack.stack.certificate))
+    for each in (target, replace(target, address=address)):
+
+        async def body(where: Target = each) -> RunResult:
+            return await run(SMALL, where, events=ignore, stop=asyncio.Event())
+
+        result = asyncio.run(body())
+        assert result.joined == result.probes == 12
+        document = result.document()
+        parts = document["join"]["connect_parts_ms"]
+        assert set(parts) == {"transport", "upgrade", "connack"}
+        assert all(0 < found["p50"] <= found["max"] < 10_000 for found in parts.values())
+        # they neither chat nor count as guests, but AWS would meter their connects
+        assert result.counts.received == result.counts.expected > 0
+        assert document["usage"]["metered"]["minutes"] == 24
+
+
+def test_a_gateway_that_lets_nobody_in_has_no_connect_to_take_apart(stack: RunningStack, chat: Environment) -> None:
+    target = target_of(stack, chat)
+
+    async def body() -> list[HandshakeTimes | None]:
+        async with Guests(target.cognito_url, target.pool_id) as guests:
+            keys = await guests.credentials(await guests.new_identity())
+        wrong = replace(keys, secret_access_key="x" * 40)
+        probe = HandshakeProbe(target.address, target.region)
+        nobody = HandshakeProbe(replace(target.address, port=1), target.region)
+        found = [await probe(f"{keys.identity_id}-p", keys)]  # the only one that may
+        found.append(await probe("somebody-else", keys))  # the policy refuses: CONNACK 0x87
+        found.append(await probe(f"{keys.identity_id}-q", wrong))  # HTTP 403
+        found.append(await nobody(f"{keys.identity_id}-r", keys))  # nothing listens there
+        return found
+
+    first, *others = asyncio.run(body())
+    assert first is not None
+    assert others == [None, None, None]
