@@ -15,6 +15,8 @@ _BEFORE_OPTION = re.compile(r" (?=--)")
 
 def scale_lines(found: Scale) -> Iterator[str]:
     """All of it, under headings."""
+    yield from wrapped("on AWS", [f"held against {found.quotas.source}"])
+    yield ""
     yield "machines"
     yield from _machines(found)
     yield ""

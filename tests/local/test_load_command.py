@@ -156,6 +156,8 @@ def test_a_plan_shows_what_a_run_would_ask_for_and_makes_nothing(
     output = capsys.readouterr()
     assert "refused" in output.out
     assert "100/s" in output.err
+    assert run(["loadtest", "--env", "local", "--clients", "1000000", "--rate", "0", "--plan"]) == 0
+    assert "held against AWS's defaults; not enforced by the local stack" in " ".join(capsys.readouterr().out.split())
     assert not list(inside.glob("runs/*"))
 
 
