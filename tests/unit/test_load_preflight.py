@@ -119,3 +119,13 @@ def test_a_storms_return_over_the_quota_is_warned_of() -> None:
     scenario = Scenario(clients=20_000, identities=100, spread=Spread.EVEN, posts_per_s=0.01, storm_share=0.5)
     assert any("1,000 connects/s" in warning for warning in planned(scenario).warnings)
     assert not planned(replace(scenario, storm_back_s=60.0)).warnings
+
+
+def test_credentials_that_would_expire_in_the_queue_are_warned_of() -> None:
+    queued = Scenario(clients=100_000, identities=100, connects_per_s=25.0, posts_per_s=0.0)
+    assert any("expired" in warning for warning in planned(queued).warnings)
+    assert not any("expired" in warning for warning in planned(replace(queued, connects_per_s=30.0)).warnings)
+    # Fresh identities come more slowly than connects: nobody has credentials long before its turn.
+    assert not any("expired" in warning for warning in planned(replace(queued, identities=None)).warnings)
+    raised = replace(AWS, identities=1000.0, credentials=1000.0)
+    assert any("expired" in warning for warning in planned(replace(queued, identities=None), raised).warnings)

@@ -1,8 +1,10 @@
 """A load test on paper: what 10 thousand, 100 thousand and a million guests take, worked out by hand."""
 
 import json
+import re
 import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +19,7 @@ from chatops.load.scenario import Scenario, Spread
 from chatops.render.loadtest_scale import scale_lines
 
 AWS = AccountQuotas()
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "scale.md"
 QUIET = Scenario(clients=1_000_000, spread=Spread.EVEN, posts_per_s=0.01, warm_up_s=0.0, duration_s=3600.0)
 
 
@@ -239,3 +242,28 @@ def test_two_figures_up_and_down(value: float) -> None:
 
 def test_rates_are_written_as_options_take_them() -> None:
     assert [plain(value) for value in (0.0000014, 0.059, 12.0, 1_300_000.0)] == ["0.0000014", "0.059", "12", "1300000"]
+
+
+def keys_of(document: object) -> set[str]:
+    if isinstance(document, dict):
+        return set(document).union(*(keys_of(value) for value in document.values()))
+    if isinstance(document, list | tuple):
+        return set[str]().union(*(keys_of(value) for value in document))
+    return set()
+
+
+def test_every_key_of_the_document_is_documented() -> None:
+    words = set(re.findall(r"[a-z_]+", DOCS.read_text(encoding="utf-8")))
+    assert keys_of(scaled(Scenario(clients=1_000_000)).document()) <= words
+
+
+def test_what_the_documentation_says_in_words_is_what_its_tables_say() -> None:
+    text = " ".join(DOCS.read_text(encoding="utf-8").split())
+    found = scaled(replace(QUIET, identities=5_000))
+    assert f"{found.sizing.machines} of them for the hour above" in text
+    assert (
+        f"a million use {found.sizing.processes} processes and some {found.sizing.cpu_cores:.0f} cores' worth" in text
+    )
+    assert f"need {found.renewals_per_s:.0f} GetCredentialsForIdentity a second" in text
+    assert f"A silent million costs ${found.hour.connectivity_usd:.2f} an hour" in text
+    assert f"need a NAT with {found.sizing.source_addresses}" in text
