@@ -117,9 +117,9 @@ class Scenario:
         parse_room(room_topic(self.prefix, "00000000", MAX_CLIENTS), self.prefix)
 
     def _check_people(self) -> None:
-        _whole("clients", self.clients, 1, MAX_CLIENTS, "ask for at least one client")
+        _whole("number of clients", self.clients, 1, MAX_CLIENTS, "ask for at least one client")
         if self.rooms is not None:
-            _whole("rooms", self.rooms, 1, MAX_CLIENTS, "ask for at least one room")
+            _whole("number of rooms", self.rooms, 1, MAX_CLIENTS, "ask for at least one room")
             if self.rooms > self.clients:
                 raise UsageError(
                     f"{self.rooms} rooms are more than the {self.clients} clients that would be in them",
@@ -128,7 +128,9 @@ class Scenario:
             if self.spread is Spread.ONE and self.rooms != 1:
                 raise UsageError(f"{self.rooms} rooms cannot be one big room", "leave the number of rooms out")
         if self.identities is not None:
-            _whole("identities", self.identities, 1, MAX_CLIENTS, "leave them out to have one for each client")
+            _whole(
+                "number of identities", self.identities, 1, MAX_CLIENTS, "leave them out to have one for each client"
+            )
             if self.identities > self.clients:
                 raise UsageError(
                     f"{self.identities:,} identities are more than the {self.clients:,} clients that would carry them",

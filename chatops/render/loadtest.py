@@ -22,7 +22,6 @@ _LATENCIES = (
 _STAGES = ("identity", "credentials", "connect", "subscribe", "first_message")
 _FIGURES = ("p50", "p90", "p99", "p999", "max")
 _WIDTH = 79
-_MILLIONS = 1e7  # from here on, counted in millions
 
 
 def scenario_line(scenario: Scenario) -> str:
@@ -145,8 +144,9 @@ def duration(milliseconds: float | None) -> str:
 
 def figure(value: float) -> str:
     """A number with as many digits as matter."""
-    if value >= _MILLIONS:
-        return f"{value / 1e6:,.4g} million" if value < 1e9 else f"{value / 1e6:,.0f} million"
+    for name, unit in (("billion", 1e9), ("million", 1e6)):
+        if value >= 10 * unit:
+            return f"{value / unit:,.0f} {name}" if value >= 1000 * unit else f"{value / unit:.4g} {name}"
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.3g}"
 
 

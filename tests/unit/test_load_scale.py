@@ -162,7 +162,9 @@ def test_more_than_service_quotas_takes_is_not_asked_for() -> None:
     huge = Scenario(clients=5_000_000, spread=Spread.ONE, total_posts_per_s=1_000_000.0)
     found = scaled(huge)
     assert found.raises[0].command is None
-    assert any("more than Service Quotas" in line for line in scale_lines(found))
+    lines = list(scale_lines(found))
+    assert any("more than Service Quotas" in line for line in lines)
+    assert all(len(line) <= 79 for line in lines)
 
 
 def test_few_identities_keep_few_processes_busy() -> None:
