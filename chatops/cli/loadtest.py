@@ -8,6 +8,7 @@ import typer
 
 from chatops.cli import options
 from chatops.cli.context import Selection, open_environment, select
+from chatops.cli.loadtest_plan import machine_of, show_plan
 from chatops.cli.loadtest_run import Outputs, end, execute, run_load, show_result, write_outputs
 from chatops.cli.loadtest_target import Place, find_place, say_who_stays
 from chatops.cli.quantities import share
@@ -115,7 +116,13 @@ def loadtest(
         bool,
         typer.Option("--find-limit", help="Step the load up until a --fail-on comes true; show the most that held."),
     ] = False,
-    plan_only: Annotated[bool, typer.Option("--plan", help="Show what the run would ask for, and stop.")] = False,
+    plan_only: Annotated[
+        bool, typer.Option("--plan", help="Show what the run would ask for, and what it takes on AWS, and stop.")
+    ] = False,
+    machine: Annotated[
+        str | None,
+        typer.Option("--machine", metavar="CORESxGIB", help="What --plan counts in (default: machines of 8x16)."),
+    ] = None,
     max_cost: Annotated[
         float | None, typer.Option("--max-cost", metavar="DOLLARS", min=0, help="Refuse a run predicted to cost more.")
     ] = None,
@@ -152,6 +159,7 @@ def loadtest(
       chatops loadtest --clients 500
       chatops loadtest --clients 500 --fail-on 'delivery.p99>250ms' 'lost>0' 'join.failed>1%'
       chatops loadtest --scenario evening.toml --plan --env production --max-cost 5
+      chatops loadtest --plan --clients 1000000 --spread even --rate 0.01 --identities 5000
       chatops loadtest --clients 200 --spread one --total-rate 20 --shape spike --storm 30%
       chatops loadtest --clients 500 --find-limit --fail-on 'delivery.p99>50ms'
     """
@@ -175,6 +183,7 @@ def loadtest(
         **_choices(spread, arrivals, shape),
     }
     limits = _limits(fail_on or [], more_limits or [], abort=abort)
+    counted_in = machine_of(machine, plan_only=plan_only)
     rhythm = None
     if replay is not None:
         rhythm = _rhythm(given, replay, speed=speed, scale=scale, seed=seed, find_limit=find_limit)
@@ -189,7 +198,7 @@ def loadtest(
         return
     plan = _preflight(place, scenario, max_cost)
     if plan_only:
-        _show_plan(out, plan)
+        show_plan(out, place, scenario, plan, counted_in)
         if not force:
             plan.check()
         return
@@ -344,15 +353,6 @@ def _preflight(place: Place, scenario: "Scenario", max_cost: float | None) -> "P
     from chatops.load.preflight import preflight
 
     return preflight(scenario, place.target.rates, place.quotas, prices=Prices(), max_cost=max_cost)
-
-
-def _show_plan(out: Output, plan: "Preflight") -> None:
-    from chatops.render.loadtest import plan_lines
-
-    if out.json_mode:
-        out.document(plan.document())
-    else:
-        out.lines(plan_lines(plan))
 
 
 def _say_plan(out: Output, plan: "Preflight") -> None:

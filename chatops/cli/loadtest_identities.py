@@ -16,7 +16,7 @@ from chatops.cli.loadtest_target import Place
 from chatops.errors import ConfigurationError
 from chatops.runtime import write_private
 
-_MOST_BYTES = 64 * 1024 * 1024
+_MOST_BYTES = 512 * 1024 * 1024  # five million identities, encrypted, take some 370 MB
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from chatops.load.swarm import Swarm
 from chatops.load.target import Target
 from chatops.load.totals import Part, Totals
 from chatops.mqtt.diagnosis import explain_refusal
+from chatops.open_files import allow_many
 
 LEAD_S = 0.2
 """Between the last join and the first post."""
@@ -177,6 +178,7 @@ class Engine:
 
     async def run(self) -> None:
         """Run this process's part."""
+        allow_many()
         self._started = time.monotonic()
         helpers = [asyncio.create_task(helper) for helper in (self._canary(), self._joiner.keep_fresh())]
         try:

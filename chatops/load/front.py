@@ -153,7 +153,7 @@ class Front:
             interrupted=interrupted,
             aborted=self._aborted,
             identities=identities,
-            predicted=self.scenario.predicted_usage(self.target.rates.connects_per_s),
+            predicted=self.scenario.predicted_usage(self.target.rates),
             metered=self._metered(totals),
             prices=self._prices,
             partial=partial,

@@ -11,7 +11,6 @@ import secrets
 import signal
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import ceil
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -27,12 +26,9 @@ from chatops.load.recording import EVENTS
 from chatops.load.result import RunResult
 from chatops.load.scenario import Scenario
 from chatops.load.share import Share
+from chatops.load.sizing import processes_needed
 from chatops.load.target import Target
 from chatops.load.worker import Worker
-
-CLIENTS_A_PROCESS = 2_000
-DELIVERIES_A_PROCESS = 15_000
-"""Per second. What one process does without being the bottleneck itself; `docs/loadtest.md` has the measurements."""
 
 _LEAD_S = 0.5
 _ENDING_S = 10.0
@@ -42,8 +38,7 @@ def processes_for(scenario: Scenario, most: int | None = None) -> int:
     """How many processes a scenario needs, up to the cores that there are."""
     cores = most if most is not None else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     deliveries = scenario.offered_deliveries_per_s * max(1.0, scenario.peak)
-    needed = max(ceil(scenario.clients / CLIENTS_A_PROCESS), ceil(deliveries / DELIVERIES_A_PROCESS))
-    return max(1, min(needed, cores, scenario.identity_count))
+    return min(processes_needed(scenario.clients, deliveries), cores, scenario.identity_count)
 
 
 async def run(

@@ -3,7 +3,7 @@
 A result is read from its JSON document, so that a recorded run is shown as a fresh one is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from chatops.chat.text import safe_text
@@ -39,10 +39,10 @@ def plan_lines(plan: Preflight) -> Iterator[str]:
     quotas = plan.quotas
 
     def row(name: str, wanted: str, quota: float | None) -> str:
-        return f"{name:<22} {wanted:>14}" + (f"   of {quota:,.0f}" if quota is not None else "")
+        return f"{name:<22} {wanted:>18}" + (f"   of {quota:,.0f}" if quota is not None else "")
 
     def pace(value: float | None) -> str:
-        return "unpaced" if value is None else f"{value:,.1f}/s"
+        return "unpaced" if value is None else per_second(value)
 
     yield row("guests", f"{plan.clients:,}", quotas.connections)
     yield row("identities", f"{plan.identities:,}", None)
@@ -50,16 +50,16 @@ def plan_lines(plan: Preflight) -> Iterator[str]:
     yield row("fullest room", f"{plan.fullest_room:,}", None)
     yield row("GetId", pace(plan.get_id), quotas.identities)
     yield row("connects", pace(plan.connects), quotas.connects)
-    yield row("ramp", f"{plan.ramp_s:,.1f} s", None)
-    yield row("load", f"{plan.load_s:,.1f} s", None)
+    yield row("ramp", span(plan.ramp_s), None)
+    yield row("load", span(plan.load_s), None)
     yield row("publishes in", pace(plan.publishes_in), quotas.publishes_in)
     yield row("publishes out", pace(plan.publishes_out), quotas.publishes_out)
     yield row("busiest connection", pace(plan.busiest_connection), 100 if quotas.per_connection else None)
     yield row("bytes out", f"{plan.bytes_out / 1024:,.0f} KiB/s", None)
     yield row("cost", f"${plan.cost_usd:,.4f}", None)
-    yield f"{'quotas':<22} {quotas.source}"
-    yield from _wrapped("warning", plan.warnings)
-    yield from _wrapped("refused", plan.refusals)
+    yield from wrapped("quotas", [quotas.source])
+    yield from wrapped("warning", plan.warnings)
+    yield from wrapped("refused", plan.refusals)
 
 
 def progress_line(progress: Progress) -> str:
@@ -127,10 +127,10 @@ def result_lines(out: Output, document: Mapping[str, Any]) -> Iterator[str]:
         yield f"             (the busiest of {len(generator['processes'])} processes; the memory of all)"
     yield f"cost         ${cost['metered']:,.4f} metered, ${cost['predicted']:,.4f} predicted (AWS, us-east-1)"
     yield from _thresholds(out, document)
-    yield from _wrapped("warning", document.get("warnings", ()))
+    yield from wrapped("warning", document.get("warnings", ()))
     verdict = str(document["verdict"])
     yield f"verdict      {out.styled(safe_text(verdict), _STYLES.get(verdict, '1'))}"
-    yield from _wrapped("", document.get("reasons", ()))
+    yield from wrapped("", document.get("reasons", ()))
 
 
 def duration(milliseconds: float | None) -> str:
@@ -144,6 +144,29 @@ def duration(milliseconds: float | None) -> str:
     if milliseconds < 10_000:
         return f"{milliseconds:.0f} ms"
     return f"{milliseconds / 1000:.1f} s"
+
+
+def figure(value: float) -> str:
+    """A number with as many digits as matter."""
+    for name, unit in (("billion", 1e9), ("million", 1e6)):
+        if value >= 10 * unit:
+            return f"{value / unit:,.0f} {name}" if value >= 1000 * unit else f"{value / unit:.4g} {name}"
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.3g}"
+
+
+def per_second(value: float) -> str:
+    """A rate with as many digits as matter."""
+    if value >= 1000 or not value:
+        return f"{figure(value)}/s"
+    return f"{value:,.1f}/s" if value >= 1 else f"{value:,.2g}/s"
+
+
+def span(seconds: float) -> str:
+    """A time in the two units that suit it."""
+    if seconds < 120:
+        return f"{seconds:,.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
 def _row(words: str, found: Mapping[str, float | None]) -> str:
@@ -191,7 +214,8 @@ def _causes(document: Mapping[str, Any]) -> Iterator[str]:
             yield f"failed       {count:,} x {safe_text(kind)}: {safe_text(cause)}"
 
 
-def _wrapped(name: str, texts: Any) -> Iterator[str]:
+def wrapped(name: str, texts: Iterable[Any]) -> Iterator[str]:
+    """Sentences beside a name, within the width."""
     import textwrap  # noqa: PLC0415  (only here)
 
     for text in texts:

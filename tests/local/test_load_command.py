@@ -15,7 +15,7 @@ import pytest
 
 from chatops.chat.recordings import RecordedMessage, header_line, message_line
 from chatops.cli.app import run
-from tests.local.cli import chatops, variables
+from tests.local.cli import COMMAND, WAIT_S, chatops, variables
 
 SMALL = ("--clients", "12", "--duration", "1", "--warm-up", "0.2", "--total-rate", "40", "--env", "local")
 
@@ -156,6 +156,8 @@ def test_a_plan_shows_what_a_run_would_ask_for_and_makes_nothing(
     output = capsys.readouterr()
     assert "refused" in output.out
     assert "100/s" in output.err
+    assert run(["loadtest", "--env", "local", "--clients", "1000000", "--rate", "0", "--plan"]) == 0
+    assert "held against AWS's defaults; not enforced by the local stack" in " ".join(capsys.readouterr().out.split())
     assert not list(inside.glob("runs/*"))
 
 
@@ -223,6 +225,30 @@ def test_the_largest_load_is_searched_for_and_shown(
         assert code == 10
     assert run(["loadtest", *small, "--find-limit"]) == 2
     assert "--fail-on" in capsys.readouterr().err
+
+
+def test_a_systems_soft_limit_of_open_files_does_not_keep_guests_out(here: Path, made: Path) -> None:
+    arguments = ("--clients", "200", "--duration", "0.5", "--warm-up", "0", "--rate", "0.1", "--env", "local")
+    done = subprocess.run(
+        [
+            "bash",
+            "-c",
+            'ulimit -Sn 128; exec "$@"',
+            "bash",
+            *COMMAND,
+            "loadtest",
+            *arguments,
+            "--out",
+            "files",
+            "--json",
+        ],
+        env=variables(here),
+        cwd=here,
+        capture_output=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    assert json.loads(done.stdout)["clients"] == {"asked": 200, "joined": 200, "failed": 0}
 
 
 def test_a_recording_is_replayed(inside: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:

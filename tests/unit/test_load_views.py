@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chatops.load.progress import Progress, Stage
 from chatops.load.scenario import Scenario
-from chatops.render.loadtest import duration, progress_line
+from chatops.render.loadtest import duration, figure, per_second, progress_line, span
 from chatops.render.loadtest_live import live_rows
 from chatops.render.report_svg import Axis, Series, bar_chart, line_chart
 
@@ -89,3 +89,30 @@ def test_a_progress_line_fits_80_columns() -> None:
 )
 def test_durations_are_in_the_unit_that_suits_them(milliseconds: float | None, words: str) -> None:
     assert duration(milliseconds) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.0, "0"),
+        (0.0324, "0.0324"),
+        (18.5, "18.5"),
+        (100.4, "100"),
+        (9_999_999.0, "9,999,999"),
+        (17_170_000.0, "17.17 million"),
+        (1_125_338_438.0, "1,125 million"),
+        (100e9, "100 billion"),
+        (5e12, "5,000 billion"),
+    ],
+)
+def test_figures_have_as_many_digits_as_matter(value: float, words: str) -> None:
+    assert figure(value) == words
+    assert per_second(max(value, 1000.0)).endswith("/s")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.0, "0.0 s"), (119.9, "119.9 s"), (120.0, "2 min"), (7_199.0, "2 h 0 min"), (50_000.0, "13 h 53 min")],
+)
+def test_spans_have_the_units_that_suit_them(seconds: float, words: str) -> None:
+    assert span(seconds) == words
