@@ -1,11 +1,10 @@
 """How far the clocks of several machines are apart, and whether deliveries between them can be timed.
 
-Each machine asks one reference for its time, again and again, and takes the answer that came back soonest: the reference
-was read somewhere within that round trip, so that its middle is wrong by half of it at most (Cristian, "Probabilistic
-clock synchronization", 1989). Clocks drift: a second reading after the load shows how far.
+Each machine asks one reference for its time, again and again, and takes the answer that came back soonest: the
+reference was read somewhere within that round trip, so that its middle is wrong by half of it at most (Cristian,
+"Probabilistic clock synchronization", 1989). Clocks drift: a second reading after the load shows how far.
 """
 
-import os
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -126,7 +125,7 @@ def this_clock() -> str:
     except OSError:
         return platform.node()
     try:
-        namespace = os.readlink(TIME_NAMESPACE)
+        namespace = str(Path(TIME_NAMESPACE).readlink())
     except OSError:  # a kernel before 5.6 has none
         namespace = ""
     return clock_name(boot_id, namespace)

@@ -4,12 +4,14 @@ import hashlib
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import chatops
 from chatops.load.clocks import Reading, this_clock
+
+_ENGINE = ("*.py", "chat/*.py", "load/*.py", "mqtt/*.py")
+"""The source that an engine runs."""
 
 
 def place(threads: Mapping[str, int], engines: int) -> tuple[str, ...]:
@@ -55,12 +57,11 @@ class Build:
         return f"chatops {self.chatops} ({self.code}) on Python {self.python}"
 
 
-@cache
 def this_build() -> Build:
     """What this process runs on."""
     folder = Path(chatops.__file__).parent
     digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*.py")):
+    for file in sorted(file for pattern in _ENGINE for file in folder.glob(pattern)):
         digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
     python = ".".join(platform.python_version_tuple()[:2])
     return Build(chatops.__version__, digest.hexdigest()[:8], python)
@@ -99,9 +100,7 @@ class Presence:
         Raises:
             KeyError, TypeError: it is something else.
         """
-        return cls(
-            plain["worker"], plain["host"], plain["clock"], Build(**plain["build"]), Reading(**plain["reading"])
-        )
+        return cls(plain["worker"], plain["host"], plain["clock"], Build(**plain["build"]), Reading(**plain["reading"]))
 
 
 def differing(here: Build, found: Iterable[Presence]) -> tuple[str, ...]:
