@@ -87,6 +87,15 @@ def _bring_home(file: Path, send: Callable[[Piece], None]) -> None:
             send(Piece(piece))
 
 
+def how_it_ended(code: int | None) -> str:
+    """How a process ended, for people."""
+    if code is None:
+        return "its pipe broke"
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"it ended with exit code {code}"
+
+
 def main() -> None:
     """Take the pipe whose number is the argument, and an assignment from it; then be that engine.
 

@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from chatops.load import alone
-from chatops.load.child import serve
+from chatops.load.child import how_it_ended, serve
 from chatops.load.conduct import conduct
 from chatops.load.cost import Prices
 from chatops.load.fleet import Fleet
@@ -139,15 +139,7 @@ class _Children:
             return
         process = self._processes[index]
         process.join(1)
-        fleet.lose(index, _how_it_ended(process.exitcode))
-
-
-def _how_it_ended(code: int | None) -> str:
-    if code is None:
-        return "its pipe broke"
-    if code < 0:
-        return f"killed by {signal.Signals(-code).name}"
-    return f"it ended with exit code {code}"
+        fleet.lose(index, how_it_ended(process.exitcode))
 
 
 def _child(connection: "Connection[Any, Any]", assignment: Assignment) -> None:
