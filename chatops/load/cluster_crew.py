@@ -9,12 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from distributed import Queue
-
 from chatops.errors import ConfigurationError, ConnectionFailedError
 from chatops.load.clocks import SAME_CLOCK, Reading, agree, best
 from chatops.load.cluster_engine import up_name
-from chatops.load.cluster_link import BROKEN, Link
+from chatops.load.cluster_link import BROKEN, Letters, Link
 from chatops.load.cluster_report import ClusterReport, Machine
 from chatops.load.fleet import Fleet
 from chatops.load.protocol import Alive, Assignment, Finished, Piece, Stop, ToProcess
@@ -54,10 +52,10 @@ class Crew:
         self._workers = tuple(workers)
         self._known = frozenset(known)
         self._folder = folder
-        self._up: Queue | None = None
+        self._up: Letters | None = None
         self._tasks: list[Any] = []
         self._present: dict[int, Presence] = {}
-        self._boxes: dict[int, Queue] = {}
+        self._boxes: dict[int, Letters] = {}
         self._assignments: Sequence[Assignment] = ()
         self._fleet: Fleet | None = None
         self._pumps: list[asyncio.Task[None]] = []
@@ -91,7 +89,7 @@ class Crew:
         self._scheduler_clock = await link.clock()
         self._allowed_failures = await link.allowed_failures()
         self.own = await link.compare_clocks()
-        self._up = await link.queue(up_name(self._run), most=_WAITING_LETTERS * len(self._workers))
+        up = self._up = await link.letters(up_name(self._run), most=_WAITING_LETTERS * len(self._workers))
         module = "chatops.load.cluster_engine"
         for index, worker in enumerate(self._workers):
             call = f"__import__({module!r}, fromlist=['carry']).carry({self._run!r}, {index})"
@@ -107,7 +105,7 @@ class Crew:
                     f"{_named(sorted(missing))} did not begin within {START_S:.0f} s",
                     "see whether its threads are busy with other work, or leave it out",
                 )
-            for letter in await self._next_letters():
+            for letter in await up.take(_WATCH_S):
                 await self._answer_to_roll(letter)
         found = tuple(self._present[index] for index in range(len(self._workers)))
         others = differing(this_build(), found)
@@ -149,13 +147,13 @@ class Crew:
             raise ConfigurationError(
                 f"{self._workers[index]} runs a chatops that this one does not understand", "install the same there"
             ) from None
-        self._boxes[index] = await self._link.queue(letter["box"])
+        self._boxes[index] = await self._link.letters(letter["box"])
 
     async def _refuse(self, letter: Mapping[str, Any]) -> None:
         """Send a task away that was run a second time: its engine has been given out."""
         if letter["kind"] == "here":
             self._refused += 1
-            box = await self._link.queue(letter["box"])
+            box = await self._link.letters(letter["box"])
             await box.put({"kind": "refused"})
 
     def readings(self) -> Mapping[str, Reading]:
@@ -187,7 +185,8 @@ class Crew:
         except BROKEN:
             self._gone()
             return
-        work = [self._hear(fleet), self._watch(fleet), *(self._write_to(index) for index in self._boxes)]
+        assert self._up is not None  # noqa: S101  (made by the roll call)
+        work = [self._hear(fleet, self._up), self._watch(fleet), *(self._write_to(index) for index in self._boxes)]
         self._pumps = [asyncio.create_task(each) for each in work]
 
     async def end(self) -> None:
@@ -216,23 +215,16 @@ class Crew:
                 if self._fleet is None:
                     for box in self._boxes.values():
                         await box.put({"kind": "refused"})
+                if self._up is not None:
+                    await self._up.end()
                 for task in self._tasks:
                     task.release()
                 self._link.drop_queues()
 
-    async def _next_letters(self) -> list[Mapping[str, Any]]:
-        """What has arrived, after a moment's wait at most."""
-        assert self._up is not None  # noqa: S101  (made by the roll call)
-        try:
-            first = await self._up.get(timeout=_WATCH_S)
-        except TimeoutError:
-            return []
-        return [first, *await self._up.get(batch=True)]
-
-    async def _hear(self, fleet: Fleet) -> None:
+    async def _hear(self, fleet: Fleet, up: Letters) -> None:
         try:
             while True:
-                for letter in await self._next_letters():
+                for letter in await up.take():
                     await self._heard(fleet, letter)
                 await asyncio.sleep(_BATCH_S)
         except BROKEN:

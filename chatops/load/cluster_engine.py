@@ -13,13 +13,14 @@ import secrets
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from distributed import Queue, get_worker
+from distributed import get_worker
 
 from chatops.load.child import how_it_ended
-from chatops.load.cluster_link import BROKEN, connected
+from chatops.load.cluster_link import BROKEN, Letters, connected
 from chatops.load.pipes import Mailbox
 from chatops.load.roll_call import Presence
 
@@ -27,9 +28,7 @@ SILENT_S = 20.0
 """An engine leaves when the front has said nothing for so long."""
 
 ASSIGNED_WITHIN_S = 120.0
-_PUT_S = 60.0
 _ENDING_S = 30.0
-_GET_S = 5.0
 
 
 def carry(run: str, engine: int) -> None:
@@ -45,16 +44,17 @@ def carry(run: str, engine: int) -> None:
 
 async def _carry(run: str, engine: int, worker: str, scheduler: str, security: Any) -> None:
     async with connected(scheduler, security) as link:
-        box = await link.queue(f"chatops-{run}-{engine}-{secrets.token_hex(4)}")
+        box = await link.letters(f"chatops-{run}-{engine}-{secrets.token_hex(4)}")
+        voice = _Voice(await link.letters(up_name(run)), engine, box.name)
         try:
-            voice = _Voice(await link.queue(up_name(run)), engine, box.name)
             presence = Presence.here(worker, await link.compare_clocks())
             await voice.say("here", presence=presence.plain())
-            assigned = await _next(box, ASSIGNED_WITHIN_S)
-            if assigned is not None and assigned["kind"] == "assignment":
-                how = await _Engine(box, voice).run(assigned["data"])
+            letters = await box.take(ASSIGNED_WITHIN_S)
+            if letters and letters[0]["kind"] == "assignment":
+                how = await _Engine(box, voice).run(letters)
                 reading = await link.compare_clocks()
                 await voice.say("left", how=how, ahead_ns=reading.ahead_ns, bound_ns=reading.bound_ns)
+            await box.end()
         except BROKEN:
             pass  # the scheduler or the front is gone, and the engine has learned it from its pipe
         finally:
@@ -69,43 +69,34 @@ def up_name(run: str) -> str:
 class _Voice:
     """What one task says to the front. `box` is where it is answered, and tells it from any other run of the task."""
 
-    def __init__(self, up: Queue, engine: int, box: str) -> None:
+    def __init__(self, up: Letters, engine: int, box: str) -> None:
         self._up, self._engine, self._box = up, engine, box
 
     async def say(self, kind: str, **more: Any) -> None:
-        await self._up.put({"kind": kind, "engine": self._engine, "box": self._box, **more}, timeout=_PUT_S)
-
-
-async def _next(box: Queue, most_s: float | None = None) -> dict[str, Any] | None:
-    """The next thing that the front says; None when it says nothing for so long."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + most_s if most_s is not None else None
-    while end is None or loop.time() < end:
-        try:
-            found = await box.get(timeout=_GET_S)
-        except TimeoutError:
-            continue
-        return dict(found)
-    return None
+        await self._up.put({"kind": kind, "engine": self._engine, "box": self._box, **more})
 
 
 class _Engine:
     """The process of an engine, and what passes between it and the front."""
 
-    def __init__(self, box: Queue, voice: _Voice) -> None:
+    def __init__(self, box: Letters, voice: _Voice) -> None:
         self._box = box
         self._voice = voice
         self._out: asyncio.Queue[Any | None] = asyncio.Queue()
 
-    async def run(self, assignment: bytes) -> str:
-        """Start it, and carry messages until it has ended; returns how it ended, in words."""
+    async def run(self, letters: Sequence[Mapping[str, Any]]) -> str:
+        """Start it, and carry messages until it has ended; returns how it ended, in words.
+
+        Args:
+            letters: the assignment, and what has come after it.
+        """
         here, there = socket.socketpair()
         with there:  # only the engine keeps its end, so that it shows when it is gone
             process = await asyncio.to_thread(_start, there.fileno())
         connection: Connection[Any, Any] = Connection(os.dup(here.fileno()))
         mailbox = Mailbox(connection, self._out.put_nowait)
-        mailbox.send((_read(assignment), SILENT_S))
-        listening = asyncio.create_task(self._listen(mailbox))
+        mailbox.send((_read(letters[0]["data"]), SILENT_S))
+        listening = asyncio.create_task(self._listen(mailbox, letters[1:]))
         try:
             while (message := await self._out.get()) is not None:
                 await self._voice.say("said", data=pickle.dumps(message))
@@ -115,12 +106,14 @@ class _Engine:
             await asyncio.to_thread(_end, mailbox, here, process)
         return how_it_ended(process.returncode)
 
-    async def _listen(self, mailbox: Mailbox) -> None:
+    async def _listen(self, mailbox: Mailbox, letters: Sequence[Mapping[str, Any]]) -> None:
         """Pass on what the front says, until the scheduler is gone: then the engine has to be told."""
         try:
-            while (letter := await _next(self._box)) is not None:
-                for message in _read(letter["data"]):
-                    mailbox.send(message)
+            while True:
+                for letter in letters:
+                    for message in _read(letter["data"]):
+                        mailbox.send(message)
+                letters = await self._box.take()
         finally:
             self._out.put_nowait(None)
 

@@ -23,6 +23,7 @@ from chatops.errors import ConfigurationError, ConnectionFailedError, UsageError
 from chatops.load.clocks import BOOT_ID, TIME_NAMESPACE, Reading, clock_name, read
 
 CONNECT_S = 10.0
+PUT_S = 60.0
 _PORT = 8786
 _SCHEMES = ("tcp", "tls")
 _ROUNDS = 60
@@ -55,6 +56,43 @@ def scheduler_address(text: str) -> str:
     return f"{parts.scheme}://{host}:{port}"
 
 
+class Letters:
+    """What comes in by a queue.
+
+    A `get` that gives up after a time makes the scheduler log a traceback, so one waits at the scheduler until there
+    is something, whoever has given up waiting for it here.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._getting: asyncio.Task[Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """The queue's name."""
+        return str(self._queue.name)
+
+    async def take(self, most_s: float | None = None) -> list[Mapping[str, Any]]:
+        """All that has arrived, at least one; nothing when nothing comes within `most_s`."""
+        if self._getting is None:
+            self._getting = asyncio.create_task(self._queue.get())
+        done, _ = await asyncio.wait({self._getting}, timeout=most_s)
+        if not done:
+            return []
+        first, self._getting = self._getting.result(), None
+        return [first, *await self._queue.get(batch=True)]
+
+    async def put(self, letter: Mapping[str, Any], *, within_s: float = PUT_S) -> None:
+        """Add a letter, when there is room."""
+        await self._queue.put(dict(letter), timeout=within_s)
+
+    async def end(self) -> None:
+        """Let go of what waits at the scheduler."""
+        if self._getting is not None:
+            await self._queue.put({"kind": "end"}, timeout=PUT_S)
+            await asyncio.wait({self._getting}, timeout=PUT_S)
+
+
 class Link:
     """A connection to a scheduler."""
 
@@ -63,12 +101,12 @@ class Link:
         self._client = client
         self._made: list[Queue] = []
 
-    async def queue(self, name: str, *, most: int = 0) -> Queue:
+    async def letters(self, name: str, *, most: int = 0) -> Letters:
         """A queue on the scheduler, made when there is none of that name; holds `most` items, or any number."""
         queue = Queue(name, client=self._client, maxsize=most)
         await queue
         self._made.append(queue)
-        return queue
+        return Letters(queue)
 
     def drop_queues(self) -> None:
         """Have the scheduler forget the queues that were made here."""
