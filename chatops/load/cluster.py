@@ -79,7 +79,7 @@ async def run(
             present = await _called(crew, link, stop)
             if present is None:
                 return await front.finish(Totals(), ())
-            assignments = _assignments(front, present, crew.readings())
+            assignments = assignments_for(front, present, crew.readings())
             crew.assign(assignments)
             lead_s = LEAD_S + 4 * crew.own.bound_ns / 1e9
             fleet = Fleet(len(assignments), crew.send, lead_s=lead_s, now_ns=crew.now_ns)
@@ -111,7 +111,7 @@ def _gone(link: Link, error: BaseException) -> ConnectionFailedError:
     )
 
 
-def _assignments(front: Front, present: Sequence[Presence], readings: Mapping[str, Reading]) -> list[Assignment]:
+def assignments_for(front: Front, present: Sequence[Presence], readings: Mapping[str, Reading]) -> list[Assignment]:
     """What each engine has to do. Engines of one machine get one reading of its clock, so that theirs agree exactly."""
     scenario, wishes, count = front.scenario, front.wishes, len(present)
     machines = tuple(presence.clock for presence in present)
