@@ -1,6 +1,7 @@
 """`chatops loadtest`."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,10 +10,10 @@ import typer
 from chatops.cli import options
 from chatops.cli.context import Selection, open_environment, select
 from chatops.cli.loadtest_plan import machine_of, show_plan
-from chatops.cli.loadtest_run import Outputs, end, execute, run_load, show_result, write_outputs
+from chatops.cli.loadtest_run import Outputs, end, execute, missing_extra, run_load, show_result, write_outputs
 from chatops.cli.loadtest_target import Place, find_place, say_who_stays
 from chatops.cli.quantities import share
-from chatops.errors import UsageError
+from chatops.errors import ChatopsError, UsageError
 from chatops.render.output import Output
 
 if TYPE_CHECKING:
@@ -94,6 +95,10 @@ def loadtest(
         typer.Option(
             "--processes", metavar="N", help="Processes that share the guests (default: as many as it takes)."
         ),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option("--cluster", metavar="URL", help="Run on the workers of a Dask scheduler (tcp://HOST:8786)."),
     ] = None,
     reuse: Annotated[
         bool, typer.Option("--reuse-identities", help="Keep the identities, encrypted, and take those kept before.")
@@ -189,6 +194,7 @@ def loadtest(
         rhythm = _rhythm(given, replay, speed=speed, scale=scale, seed=seed, find_limit=find_limit)
     scenario = _scenario({name: value for name, value in given.items() if value is not None}, scenario_file)
     _check_processes(scenario, processes)
+    scheduler = None if cluster is None else _scheduler(cluster)
     selection = select(out, env, env_dir)
     environment = open_environment(out, selection)
     scenario = _in_prefix(scenario, environment.topic_prefix)
@@ -209,7 +215,17 @@ def loadtest(
     if find_limit:
         from chatops.cli.loadtest_limit import search
 
-        search(out, place, scenario, limits, max_cost=max_cost, force=force, outputs=outputs, processes=processes)
+        search(
+            out,
+            place,
+            scenario,
+            limits,
+            max_cost=max_cost,
+            force=force,
+            outputs=outputs,
+            processes=processes,
+            cluster=scheduler,
+        )
         return
     _run(
         out,
@@ -223,6 +239,7 @@ def loadtest(
         reuse=reuse,
         outputs=outputs,
         processes=processes,
+        cluster=scheduler,
     )
 
 
@@ -239,6 +256,7 @@ def _run(
     reuse: bool,
     outputs: Outputs,
     processes: int | None,
+    cluster: str | None,
 ) -> None:
     from chatops.cli.loadtest_identities import kept_identities
     from chatops.cli.report_files import check_export_path
@@ -261,7 +279,13 @@ def _run(
         folder=outputs.folder,
         replay=rhythm,
     )
-    result = execute(out, place, scenario, wishes, processes=processes)
+    try:
+        result = execute(out, place, scenario, wishes, processes=processes, cluster=cluster)
+    except ChatopsError:
+        if outputs.folder is not None:
+            with suppress(OSError):
+                outputs.folder.rmdir()  # when nothing has been written to it
+        raise
     show_result(out, result)
     if result.identities.kept:
         out.note(f"{result.identities.kept:,} identities are kept; --forget-identities deletes them")
@@ -340,6 +364,15 @@ def _check_processes(scenario: "Scenario", processes: int | None) -> None:
             f"{processes:,} processes are more than the {most:,} that this scenario can be shared out over",
             "guests that share an identity stay together; leave --processes out to have as many as it takes",
         )
+
+
+def _scheduler(address: str) -> str:
+    """Check what `--cluster` names, before anything else is looked at."""
+    try:
+        from chatops.load.cluster_link import scheduler_address
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from None
+    return scheduler_address(address)
 
 
 def _in_prefix(scenario: "Scenario", prefix: str) -> "Scenario":

@@ -2,7 +2,8 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -29,6 +30,7 @@ def search(
     force: bool,
     outputs: Outputs,
     processes: int | None = None,
+    cluster: str | None = None,
 ) -> None:
     """Find and show the largest load that keeps the limits, with the scenario's own as the first.
 
@@ -47,7 +49,8 @@ def search(
     if not scenario.offered_posts_per_s:
         raise UsageError("Nobody posts in this scenario", "give --rate or --total-rate")
     say_who_stays(out, place, scenario)
-    steps = _Steps(out, place, scenario, limits, max_cost=max_cost, force=force, outputs=outputs, processes=processes)
+    run = partial(execute, processes=processes, cluster=cluster)
+    steps = _Steps(out, place, scenario, limits, max_cost=max_cost, force=force, outputs=outputs, run=run)
     try:
         found = find_limit(steps.probe, scenario.offered_posts_per_s)
     finally:
@@ -67,7 +70,7 @@ class _Steps:
         max_cost: float | None,
         force: bool,
         outputs: Outputs,
-        processes: int | None,
+        run: "Callable[..., RunResult]",
     ) -> None:
         self._out = out
         self._place = place
@@ -76,7 +79,7 @@ class _Steps:
         self._max_cost = max_cost
         self._force = force
         self._outputs = outputs
-        self._processes = processes
+        self._run = run
         self._identities: list[str] = []
         self._spent = 0.0
         self._number = 0
@@ -100,7 +103,7 @@ class _Steps:
         if folder is not None:
             prepare(folder, plan)
         wishes = Wishes(self._limits, known=tuple(self._identities), keep=self._keep, folder=folder)
-        result = execute(self._out, self._place, scenario, wishes, processes=self._processes)
+        result = self._run(self._out, self._place, scenario, wishes)
         self._spent += result.cost_metered
         write_outputs(self._out, self._place, plan, result, Outputs(folder))
         return _judged(posts_per_s, deliveries, result)

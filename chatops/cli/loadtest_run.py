@@ -1,8 +1,9 @@
 """Carrying a load test out: interrupts, the live view, what goes to disk, what the exit code says."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import typer
 from chatops.cli.context import Selection
 from chatops.cli.loadtest_target import Place, find_place, say_who_stays
 from chatops.environment import Environment
-from chatops.errors import ExitCode, ThresholdError
+from chatops.errors import ConfigurationError, ExitCode, ThresholdError
 from chatops.render.output import Output
 
 if TYPE_CHECKING:
@@ -41,20 +42,26 @@ def run_load(
 
 
 def execute(
-    out: Output, place: Place, scenario: "Scenario", wishes: "Wishes | None" = None, *, processes: int | None = None
+    out: Output,
+    place: Place,
+    scenario: "Scenario",
+    wishes: "Wishes | None" = None,
+    *,
+    processes: int | None = None,
+    cluster: str | None = None,
 ) -> "RunResult":
     """Run it, drain at the first Ctrl-C and report, end at the second.
 
     Args:
         processes: how many carry the clients; None is what the scenario needs, up to the cores.
+        cluster: the address of the scheduler whose workers carry them; None is this machine.
     """
     import asyncio
 
-    from chatops.load.processes import processes_for, run
     from chatops.render.loadtest import scenario_line
     from chatops.render.loadtest_live import LiveView
 
-    processes = processes or processes_for(scenario)
+    start = _on_cluster(cluster, processes) if cluster is not None else _here(scenario, processes)
     out.note(scenario_line(scenario))
 
     async def load(show: "Callable[[Progress], None]") -> "RunResult":
@@ -67,15 +74,36 @@ def execute(
 
         loop.add_signal_handler(signal.SIGINT, interrupted)
         discard = place.discard()
-        return await run(
-            scenario, place.target, processes=processes, events=show, stop=stop, discard=discard, wishes=wishes
-        )
+        return await start(scenario, place.target, events=show, stop=stop, discard=discard, wishes=wishes)
 
     with LiveView(out, scenario) as show:
         result = asyncio.run(load(show))
     if result.identities.problem:
         out.note(f"the {result.identities.made:,} identities stay in the pool: {result.identities.problem}")
     return result
+
+
+def _here(scenario: "Scenario", processes: int | None) -> "Callable[..., Awaitable[RunResult]]":
+    from chatops.load.processes import processes_for, run
+
+    return partial(run, processes=processes or processes_for(scenario))
+
+
+def _on_cluster(cluster: str, engines: int | None) -> "Callable[..., Awaitable[RunResult]]":
+    try:
+        from chatops.load.cluster import run
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from None
+    return partial(run, cluster=cluster, engines=engines)
+
+
+def missing_extra(error: ModuleNotFoundError) -> Exception:
+    """What to say when Dask is not there; the error itself when something else is missing."""
+    if (error.name or "").partition(".")[0] not in {"dask", "distributed"}:
+        return error
+    return ConfigurationError(
+        "--cluster needs Dask, which is not installed", "install the extra: pip install 'chatops[cluster]'"
+    )
 
 
 def write_outputs(

@@ -95,6 +95,15 @@ class Fleet:
         """The processes that were lost, and how, in words."""
         return {index: process.lost for index, process in enumerate(self._processes) if process.lost is not None}
 
+    @property
+    def over(self) -> bool:
+        """Whether every process has finished or is lost."""
+        return self._over.is_set()
+
+    def alive(self, index: int) -> None:
+        """A process is busy with something that it need not tell."""
+        self._processes[index].heard = time.monotonic()
+
     def received(self, index: int, message: FromProcess) -> None:
         """Take a message of a process."""
         process = self._processes[index]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chatops.errors import ChatopsError
+from chatops.load.cluster_report import ClusterReport
 from chatops.load.cost import Prices, Usage, metered_steps, session_minutes, usage
 from chatops.load.meters import figures_so_far, last_second
 from chatops.load.progress import Progress, Stage
@@ -133,14 +134,14 @@ class Front:
         parts: Sequence[Part],
         *,
         partial: tuple[str, ...] = (),
-        trust_across: bool = True,
+        cluster: ClusterReport | None = None,
         recorded: tuple[Recorded, ...] = (),
     ) -> RunResult:
         """Delete or keep the identities, and put the result together.
 
         Args:
             partial: why the run covers less than was asked for, beyond what its counts say.
-            trust_across: the clocks of the machines agree well enough to time deliveries between them.
+            cluster: the machines, where there are several or may be.
             recorded: the files of events.
         """
         identities = await self._leave_identities(totals)
@@ -157,9 +158,11 @@ class Front:
             metered=self._metered(totals),
             prices=self._prices,
             partial=partial,
-            trust_across=trust_across,
+            trust_across=cluster is None or cluster.between.timed,
         )
-        result = replace(summarise(self.scenario, self.run, totals, course), recorded=recorded)
+        result = replace(summarise(self.scenario, self.run, totals, course), recorded=recorded, cluster=cluster)
+        if cluster is not None:
+            result = replace(result, warnings=(*result.warnings, *cluster.warnings))
         if not self.wishes.limits:
             return result
         return replace(result, thresholds=judge(self.wishes.limits, result.document()))

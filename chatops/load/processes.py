@@ -16,19 +16,21 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from chatops.load import alone
+from chatops.load.child import how_it_ended, serve
+from chatops.load.conduct import conduct
 from chatops.load.cost import Prices
 from chatops.load.fleet import Fleet
 from chatops.load.front import Discard, Front, Wishes
 from chatops.load.pipes import Mailbox
 from chatops.load.progress import Progress
-from chatops.load.protocol import Assignment, Finished, FromProcess, ToProcess
+from chatops.load.protocol import Assignment, FromProcess, ToProcess
 from chatops.load.recording import EVENTS
 from chatops.load.result import RunResult
 from chatops.load.scenario import Scenario
 from chatops.load.share import Share
 from chatops.load.sizing import processes_needed
 from chatops.load.target import Target
-from chatops.load.worker import Worker
+from chatops.load.totals import Totals
 
 _LEAD_S = 0.5
 _ENDING_S = 10.0
@@ -81,38 +83,9 @@ async def run(
         )
         for index in range(processes)
     ]
-    return await conduct(front, assignments)
-
-
-async def conduct(front: Front, assignments: Sequence[Assignment]) -> RunResult:
-    """Start a process for each assignment, and see the run through."""
     children = _Children(assignments)
     fleet = Fleet(len(assignments), children.send, lead_s=_LEAD_S)
-    telling = asyncio.create_task(front.tell_regularly(lambda: (fleet.totals, fleet.parts)))
-    done = False
-    try:
-        children.start(fleet)
-        await fleet.finished(front.stop)
-        done = True
-    finally:
-        telling.cancel()
-        await asyncio.gather(telling, return_exceptions=True)
-        await asyncio.to_thread(children.end)
-        if not done or (not fleet.totals.joining.joined and not front.stop.is_set()):
-            await front.discard_only(fleet.totals)
-    if not fleet.totals.joining.joined and not front.stop.is_set():
-        raise fleet.why_nobody_joined()
-    share, scenario = assignments[0].share, front.scenario
-    lost = fleet.lost_words(lambda index: clients_words(share, scenario.clients, index))
-    return await front.finish(fleet.totals, fleet.parts, partial=lost, recorded=fleet.recorded)
-
-
-def clients_words(share: Share, clients: int, index: int) -> str:
-    """The clients of one process, for people: `its 250 clients (1, 3, 5 … 499)`."""
-    carried = [client for client in range(clients) if share.of(client) == index]
-    named = ", ".join(str(client) for client in carried[:3])
-    rest = f" … {carried[-1]}" if len(carried) > 3 else ""
-    return f"its {len(carried):,} clients ({named}{rest})"
+    return await conduct(front, children, assignments[0].share, fleet)
 
 
 class _Children:
@@ -123,7 +96,7 @@ class _Children:
         self._processes: list[BaseProcess] = []
         self._mailboxes: list[Mailbox] = []
 
-    def start(self, fleet: Fleet) -> None:
+    async def start(self, fleet: Fleet) -> None:
         """Start them all; what they say goes to the fleet."""
         context = multiprocessing.get_context("spawn")
         for index, assignment in enumerate(self._assignments):
@@ -139,8 +112,14 @@ class _Children:
         if index < len(self._mailboxes):
             self._mailboxes[index].send(message)
 
-    def end(self) -> None:
+    async def end(self) -> None:
         """Wait until they have ended, and see to it that they do."""
+        await asyncio.to_thread(self._end)
+
+    def report(self, _: Totals) -> None:
+        """There is only this machine."""
+
+    def _end(self) -> None:
         for mailbox in self._mailboxes:
             mailbox.close()
         for process in self._processes:
@@ -155,43 +134,10 @@ class _Children:
             return
         process = self._processes[index]
         process.join(1)
-        fleet.lose(index, _how_it_ended(process.exitcode))
-
-
-def _how_it_ended(code: int | None) -> str:
-    if code is None:
-        return "its pipe broke"
-    if code < 0:
-        return f"killed by {signal.Signals(-code).name}"
-    return f"it ended with exit code {code}"
+        fleet.lose(index, how_it_ended(process.exitcode))
 
 
 def _child(connection: "Connection[Any, Any]", assignment: Assignment) -> None:
     """A process of the run. Ctrl-C reaches it too, but what to do then is the front's to say."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asyncio.run(_serve(connection, assignment))
-
-
-async def _serve(connection: "Connection[Any, Any]", assignment: Assignment) -> None:
-    def send(message: FromProcess) -> None:
-        mailbox.send(message)
-
-    def received(message: ToProcess | None) -> None:
-        if message is None:
-            worker.abandoned()  # the front is gone
-        else:
-            worker.received(message)
-
-    worker = Worker(assignment, send)
-    mailbox = Mailbox(connection, received)
-    try:
-        await worker.run()
-    except Exception as error:
-        send(
-            Finished(
-                None, "ChatopsError", (f"{type(error).__name__}: {error}", "this is a bug in chatops; please report it")
-            )
-        )
-        raise
-    finally:
-        await asyncio.to_thread(mailbox.close)
+    asyncio.run(serve(connection, assignment))

@@ -31,6 +31,9 @@ class Assignment:
         known: identities of an earlier run.
         events: the file to write down what happens, None for none.
         ahead_ns: how far the common clock is ahead of the process's own.
+        events_home: write down what happens in a temporary file of at most so many bytes and bring it to the front;
+            for a process that cannot write where the front does.
+        punctual: refuse a start that has passed, instead of catching up on it.
     """
 
     scenario: Scenario
@@ -41,6 +44,8 @@ class Assignment:
     events: Path | None = None
     replay: Replay | None = None
     ahead_ns: int = 0
+    events_home: int | None = None
+    punctual: bool = False
 
 
 # From a process to the front.
@@ -90,6 +95,13 @@ class Finished:
 FromProcess = Joined | Delta | Answered | Finished
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of the process's file of events, in order; comes before `Finished`, from other machines only."""
+
+    content: bytes
+
+
 # From the front to a process.
 
 
@@ -124,4 +136,9 @@ class Stop:
     """End early: drain, tell, leave."""
 
 
-ToProcess = Begin | Posts | AllAnswered | Lost | Stop
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The front is there; said when there is nothing else to say, where silence means that it is gone."""
+
+
+ToProcess = Begin | Posts | AllAnswered | Lost | Stop | Alive

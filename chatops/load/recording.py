@@ -57,14 +57,19 @@ class Recorder:
 
     Args:
         path: the file to write; made anew.
+        most_bytes: how large the file may become, None for no limit; differences are written in any case.
+
+    Attributes:
         zero_us: the monotonic time that events count from, set when the load starts.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, most_bytes: int | None = None) -> None:
         self.zero_us = 0
         self.problem: str | None = None
         self.rows: dict[int, int] = dict.fromkeys(COLUMNS, 0)
         self._path = path
+        self._left = most_bytes
+        self._full = False
         self._columns: dict[int, Columns] = {kind: _empty(kind) for kind in COLUMNS}
         self._queue: queue.Queue[tuple[int, Columns] | None] = queue.Queue(_QUEUED_BLOCKS)
         self._file = path.open("wb")
@@ -130,13 +135,20 @@ class Recorder:
     def _write_all(self) -> None:
         while (item := self._queue.get()) is not None:
             kind, columns = item
-            if self.problem is not None:
+            if self.problem is not None and not (self._full and kind == DIFFERENCES):
                 continue
+            packed = _packed(kind, columns, self.zero_us)
+            if self._left is not None and kind != DIFFERENCES:
+                self._left -= len(packed)
+                if self._left < 0:
+                    self._full = True
+                    self.problem = "its later part was left out, since no more may be brought from another machine"
+                    continue
             try:
-                self._file.write(_packed(kind, columns, self.zero_us))
+                self._file.write(packed)
                 self.rows[kind] += len(columns[0])
             except OSError as error:
-                self.problem = f"{error.strerror}"
+                self.problem, self._full = f"{error.strerror}", False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from chatops.load.cluster_report import ClusterReport
 from chatops.load.cost import Usage
 from chatops.load.drift import Drift
 from chatops.load.generator import Health, Verdict
@@ -88,6 +89,7 @@ class RunResult:
         drift: how the steady window's last quarter compares with its first, where it is long enough to say.
         processes: what each of the run's processes says of itself; `health` has the worst of it.
         recorded: the files of events.
+        cluster: the machines of a run on a cluster.
     """
 
     scenario: Scenario
@@ -126,6 +128,7 @@ class RunResult:
     drift: Drift | None = None
     processes: tuple[Part, ...] = ()
     recorded: tuple[Recorded, ...] = ()
+    cluster: ClusterReport | None = None
 
     def document(self) -> dict[str, Any]:
         """The JSON document of `chatops loadtest --json`; milliseconds, dollars, counts."""
@@ -185,6 +188,7 @@ class RunResult:
             "identities": asdict(self.identities),
             "reconnects": self.reconnects.document() if self.reconnects is not None else None,
             "drift": self.drift.document() if self.drift is not None else None,
+            "cluster": self.cluster.document() if self.cluster is not None else None,
             "differences": {"named": len(self.differences), "omitted": self.differences_omitted},
             "scenario": asdict(self.scenario),
         }

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Callable
 from typing import assert_never
 
-from chatops.errors import ChatopsError
+from chatops.errors import ChatopsError, ConnectionFailedError
 from chatops.load.alone import swarm_network
 from chatops.load.engine import Engine
 from chatops.load.protocol import (
     POSTS_S,
     REPORT_S,
+    Alive,
     AllAnswered,
     Answered,
     Assignment,
@@ -58,6 +59,7 @@ class Worker:
         self._swarm.books.ledger.process_lost = lambda sender: assignment.share.of(sender) in self._lost
         self._told = Totals()
         self._number = 0
+        self._late: ConnectionFailedError | None = None
 
     def received(self, message: ToProcess) -> None:
         """Take a message of the front, on the event loop's thread."""
@@ -73,6 +75,8 @@ class Worker:
                 self._lost.add(process)
             case Stop():
                 self.abandoned()
+            case Alive():
+                pass
             case _:
                 assert_never(message)
 
@@ -86,7 +90,9 @@ class Worker:
     async def run(self) -> None:
         """Do the part, tell the front, and leave nobody behind; errors are told, not raised."""
         assignment = self._assignment
-        recorder = Recorder(assignment.events) if assignment.events is not None else None
+        recorder = None
+        if assignment.events is not None:
+            recorder = Recorder(assignment.events, most_bytes=assignment.events_home)
         error: ChatopsError | None = None
         try:
             target = assignment.target
@@ -106,7 +112,8 @@ class Worker:
                 telling = asyncio.create_task(self._tell_regularly(engine))
                 try:
                     await engine.run()
-                    if self._begun.result() is None and not self._stop.is_set():
+                    error = self._late
+                    if error is None and self._begun.result() is None and not self._stop.is_set():
                         error = await engine.nobody_joined()
                 finally:
                     telling.cancel()
@@ -126,7 +133,14 @@ class Worker:
     async def start_ns(self, joined: int) -> int | None:
         """Tell the front, and wait for the instant that it names."""
         self._send(Joined(joined))
-        return await self._begun
+        start_ns = await self._begun
+        late_ns = 0 if start_ns is None else self._swarm.now_ns() - start_ns
+        if late_ns <= 0 or not self._assignment.punctual:
+            return start_ns
+        self._late = ConnectionFailedError(
+            f"it learned of the start {late_ns / 1e9:.1f} s after it", "look at its connection to the scheduler"
+        )
+        return None
 
     async def all_answered(self) -> None:
         """Hand the last posts over, tell the front, and wait until the others have told it too."""

@@ -125,6 +125,7 @@ def result_lines(out: Output, document: Mapping[str, Any]) -> Iterator[str]:
     )
     if len(generator.get("processes", ())) > 1:
         yield f"             (the busiest of {len(generator['processes'])} processes; the memory of all)"
+    yield from _machines(document)
     yield f"cost         ${cost['metered']:,.4f} metered, ${cost['predicted']:,.4f} predicted (AWS, us-east-1)"
     yield from _thresholds(out, document)
     yield from wrapped("warning", document.get("warnings", ()))
@@ -206,6 +207,23 @@ def _thresholds(out: Output, document: Mapping[str, Any]) -> Iterator[str]:
         measured = each["measured"]
         figure = "not measured" if measured is None else f"measured {measured:,.4g}"
         yield f"threshold    {word}: {safe_text(str(each['expression']))} ({figure})"
+
+
+def _machines(document: Mapping[str, Any]) -> Iterator[str]:
+    """Where the engines of a run on a cluster were."""
+    cluster = document.get("cluster")
+    if not cluster:
+        return
+    machines, between = cluster["machines"], cluster["between_machines"]
+    engines = sum(len(carried) for machine in machines for carried in machine["workers"].values())
+    yield safe_text(f"machines     {_count(engines, 'engine')} on {_count(len(machines), 'machine')}")
+    if between["deliveries"] and between["timed"]:
+        words = f"{between['deliveries']:,} deliveries between them, timed within {between['clock_error_ms']:.2g} ms"
+        yield f"             {words}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _causes(document: Mapping[str, Any]) -> Iterator[str]:

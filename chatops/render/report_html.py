@@ -49,6 +49,7 @@ def report_page(document: Mapping[str, Any]) -> str:
         _section("Came back", _reconnects(document)),
         _section("Failures and disconnects", _failures(document)),
         _section("The generator itself", _health(document)),
+        _section("Machines", _machines(document)),
         _section("Cost", _cost(document)),
         _section("Rooms", _rooms(document)),
         _section("The run", _about(document)),
@@ -287,6 +288,32 @@ def _health(document: Mapping[str, Any]) -> str:
             for index, each in enumerate(processes)
         ]
     return _table(("", "", ""), rows)
+
+
+def _machines(document: Mapping[str, Any]) -> str:
+    """Where the engines of a run on a cluster were, and how well their clocks agree."""
+    cluster = document.get("cluster")
+    if not cluster:
+        return ""
+    rows = [
+        (
+            _text(machine["host"]),
+            _text(", ".join(machine["workers"])),
+            _text(", ".join(str(engine) for carried in machine["workers"].values() for engine in carried)),
+            _text(f"{machine['clock_error_ms']:.3g} ms" + ("" if machine["clock_checked_again"] else ", read once")),
+        )
+        for machine in cluster["machines"]
+    ]
+    between = cluster["between_machines"]
+    words = f"{between['deliveries']:,} deliveries went between machines"
+    if between["deliveries"]:
+        words += " and are timed" if between["timed"] else ", are counted, and are not timed"
+        words += f": two clocks agree within {between['clock_error_ms']:.3g} ms, their median is "
+        words += duration(between["median_ms"])
+    return (
+        f"<p>Scheduler {_text(cluster['scheduler'])}. {_text(words)}.</p>"
+        f"{_table(('machine', 'workers', 'engines', 'clock wrong by at most'), rows)}"
+    )
 
 
 def _cost(document: Mapping[str, Any]) -> str:
