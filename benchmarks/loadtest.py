@@ -7,10 +7,10 @@ the same rate at QoS 1, and receives at QoS 0. chatops signs each handshake, tim
 enters it in the ledger and writes it to disk. `mqttx bench sub` (ENTRY: the path of an installed MQTTX's file
 `cli/bin/index.js`) only counts and does not post; all its clients are in one room, with as many deliveries a second,
 and it is compared with chatops doing (and posting) the same. MQTT.js, which it is made of (`npm install mqtt` into
-DIR), posts and counts. Locust's MQTT user (a Python with locust and paho-mqtt) is run in two
-forms: as it is, with a bare counter for deliveries, which Locust's statistics do not know of; and with the request
-event for each delivery that counts and times it there. `--joins` then measures joining and memory with real guests
-against a whole local stack. Figures are medians of the repeats; nothing is asserted.
+DIR), posts and counts. Locust's MQTT user (a Python with locust and paho-mqtt) is run in two forms: as it is, with a
+bare counter for deliveries, which Locust's statistics do not know of; and with the request event for each delivery
+that counts and times it there; the latter also with everybody in one room. `--joins` then measures joining and memory
+with real guests against a whole local stack. Figures are medians of the repeats; nothing is asserted.
 """
 
 import argparse
@@ -99,10 +99,14 @@ def deliveries(options: argparse.Namespace) -> None:
                 for form, words in (("counter", "a bare counter"), ("events", "counted and timed")):
                     peer = [options.locust, str(HERE / "loadtest_locust.py"), str(port), *tenth, form]
                     runs.setdefault(f"Locust, a tenth: {words}", []).append(run(peer, dict(os.environ)))
+                rate = options.rate * options.clients // options.rooms // 10 // LOCUST_CLIENTS
+                together = [str(LOCUST_CLIENTS), "1", str(max(1, rate)), str(options.seconds), "events"]
+                peer = [options.locust, str(HERE / "loadtest_locust.py"), str(port), *together]
+                runs.setdefault("Locust, a tenth, all in one room", []).append(run(peer, dict(os.environ)))
     rates = {name: show(name, found) for name, found in runs.items()}
     ours, in_one_room, *_ = rates.values()
     for name, each in list(rates.items())[2:]:
-        mine = in_one_room if name.startswith("mqttx") else ours
+        mine = in_one_room if name.startswith("mqttx") or "one room" in name else ours
         print(f"chatops takes on {mine / each:.2f} x as many deliveries a CPU-second as {name}")
 
 

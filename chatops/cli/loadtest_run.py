@@ -101,9 +101,17 @@ def execute(
 
     with LiveView(out, scenario) as show:
         result = asyncio.run(load(show))
+    if place.target.address.tls and _may_be_throttled(result):
+        out.note("CloudWatch will know in some minutes whether AWS throttled it: chatops report throttles RUN")
     if result.identities.problem:
         out.note(f"the {result.identities.made:,} identities stay in the pool: {result.identities.problem}")
     return result
+
+
+def _may_be_throttled(result: "RunResult") -> bool:
+    from chatops.load.books import NO_ANSWER
+
+    return bool(result.failures["post"].get(NO_ANSWER) or any(phase.counts.lost for phase in result.phases))
 
 
 def _here(scenario: "Scenario", processes: int | None) -> "Callable[..., Awaitable[RunResult]]":

@@ -139,6 +139,31 @@ def export(
         out.note(f"written: {output}")
 
 
+@app.command()
+def throttles(
+    run: RunArgument,
+    env: options.EnvOption = None,
+    profile: options.ProfileOption = None,
+    env_dir: options.EnvDirOption = None,
+    json_mode: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+) -> None:
+    """Ask CloudWatch what AWS throttled during a run.
+
+    AWS does not refuse a post that is over a quota: it never acknowledges it, and a delivery over one never comes.
+    CloudWatch counts both, for the whole account, and knows of them some minutes later. The environment is the run's
+    own unless --env names another.
+
+    \b
+    Example:
+      chatops report throttles runs/20261122-104500-production
+    """
+    from chatops.cli.report_throttles import show_throttles
+
+    show_throttles(Output(json_mode=json_mode, quiet=quiet, verbose=verbose), run, env, env_dir, profile)
+
+
 def _read(run: Path, view: Callable[[], T]) -> T:
     """Make a view of a run's document, which anyone may have written.
 

@@ -14,6 +14,7 @@ _ANYTHING = "*"
 
 # What each action is asked for. `*` stands where AWS has no narrower resource, or where it does not exist yet.
 _RESOURCES: Mapping[str, str] = {
+    "cloudwatch:GetMetricData": _ANYTHING,
     "cognito-identity:CreateIdentityPool": _ANYTHING,
     "cognito-identity:DeleteIdentities": _ANYTHING,
     "cognito-identity:DeleteIdentityPool": _POOL,
@@ -84,6 +85,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "post": ("iot:Publish",),
     "tail": (),
     "loadtest": ("cognito-identity:DeleteIdentities",),
+    "report": ("cloudwatch:GetMetricData",),
 }
 """What each command calls. `tail` is a guest; `doctor` and `loadtest` also run, and say so, without theirs."""
 

@@ -44,6 +44,7 @@ from chatops.local.record import FAULTS_PATH
 from chatops.local.roles import RoleCatalogue
 from chatops.local.shapes import parse_json_object
 from chatops.local.sigv4 import Refused, SigningKeys, Verified, verify_headers, verify_query
+from chatops.local.throttles import put_metric_data
 
 _log = logging.getLogger(__name__)
 
@@ -298,8 +299,18 @@ class ControlPlane:
                     gateway=self._gateway_address(),
                 )
                 return _json(found, "application/json", request_id)
-            case _:
-                return _response(await self._moto.call(request, call, verified.credential.access_key_id))
+            case "monitoring":
+                await self._hand_over_throttles(verified.credential.access_key_id)
+        return _response(await self._moto.call(request, call, verified.credential.access_key_id))
+
+    async def _hand_over_throttles(self, access_key_id: str) -> None:
+        """Give moto's CloudWatch what the gateway has counted, before it is asked for anything."""
+        taken = self._broker.counters.throttles.take()
+        if taken:
+            fields = {"content-type": "application/x-www-form-urlencoded", "host": "monitoring.amazonaws.com"}
+            request = Request("POST", "/", tuple(fields.items()), fields, put_metric_data(taken))
+            call = Call("monitoring", self._region, Protocol.QUERY, "PutMetricData", "header")
+            await self._moto.call(request, call, access_key_id)
 
     @staticmethod
     def _json_service(
