@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from chatops.load.front import Wishes
     from chatops.load.preflight import Preflight
     from chatops.load.progress import Progress
+    from chatops.load.replay import Replay
     from chatops.load.result import RunResult
     from chatops.load.scenario import Scenario
+    from chatops.load.thresholds import Limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,27 @@ class Outputs:
     folder: Path | None = None
     csv: Path | None = None
     junit: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for, as a single run, repeats and the search for the limit take it.
+
+    Attributes:
+        run: runs one load test, as `execute` does.
+        rhythm: a recorded rhythm to post in.
+    """
+
+    out: Output
+    place: Place
+    scenario: "Scenario"
+    run: "Callable[..., RunResult]"
+    rhythm: "Replay | None" = None
+    limits: "tuple[Limit, ...]" = ()
+    abort: bool = False
+    force: bool = False
+    max_cost: float | None = None
+    outputs: Outputs = Outputs()
 
 
 def run_load(

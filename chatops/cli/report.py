@@ -35,13 +35,14 @@ def show(
     quiet: options.QuietOption = False,
     verbose: options.VerboseOption = False,
 ) -> None:
-    """Show a recorded run.
+    """Show a recorded run, or how the figures of a folder of repeats spread.
 
     Exit code 9 when a --fail-on is true of it.
 
     \b
     Examples:
       chatops report show runs/20261122-104500-local
+      chatops report show runs/before
       chatops report show runs/20261122-104500-local --differences 20
       chatops report show runs/20261122-104500-local --fail-on 'delivery.p99>100ms'
     """
@@ -53,7 +54,11 @@ def show(
 
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
     limits = [parse(part) for text in fail_on or [] for part in text.split(",")]
-    document = read_run(run)
+    runs = _repeats(run)
+    if len(runs) > 1:
+        _show_repeats(out, run, runs, judged=bool(limits or differences))
+        return
+    document = runs[0] if runs else read_run(run)
     if limits:
         document["thresholds"] = [dataclasses.asdict(each) for each in _read(run, lambda: judge(limits, document))]
     named = _named(run, differences) if differences else []
@@ -173,6 +178,24 @@ def _named(run: Path, most: int) -> list[dict[str, Any]]:
             sender, sequence = (number >> 24, number & MAX_SEQUENCE) if number >= 0 else (-1, -1)
             found.append({"kind": name, "sender": sender, "sequence": sequence, "receiver": receiver})
     return found
+
+
+def _show_repeats(out: Output, folder: Path, runs: list[dict[str, Any]], *, judged: bool) -> None:
+    """Show what `loadtest --repeat` showed.
+
+    Raises:
+        UsageError: what was asked for is of a single run.
+    """
+    from chatops.load.repeats import Repeats
+    from chatops.render.loadtest_repeat import repeats_lines
+
+    if judged:
+        raise UsageError(f"{folder} holds {len(runs)} runs", "name one of them, to judge it or to see its differences")
+    found = Repeats(len(runs), tuple(runs))
+    if out.json_mode:
+        out.document(_read(folder, found.document))
+    else:
+        out.lines(_read(folder, lambda: list(repeats_lines(out, found))))
 
 
 def _show_comparison(out: Output, found: "Comparison") -> None:

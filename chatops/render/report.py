@@ -6,7 +6,7 @@ from chatops.chat.text import safe_text
 from chatops.load.compare import Change, Comparison
 from chatops.render.output import Output
 
-_WORDS = {
+WORDS = {
     "p50": "delivery p50, ms",
     "p90": "delivery p90, ms",
     "p99": "delivery p99, ms",
@@ -24,7 +24,7 @@ def comparison_lines(out: Output, found: Comparison) -> Iterator[str]:
     yield f"{'':<22}{'before':>12}{'after':>12}{'change':>10}   95 % interval"
     for change in found.changes:
         yield (
-            f"{_WORDS.get(change.figure, change.figure):<22}{change.before:>12,.4g}{change.after:>12,.4g}"
+            f"{WORDS.get(change.figure, change.figure):<22}{change.before:>12,.4g}{change.after:>12,.4g}"
             f"{_percent(change):>10}   {_interval(change)}"
         )
     for difference in found.scenario_differs:

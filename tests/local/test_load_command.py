@@ -227,6 +227,50 @@ def test_the_largest_load_is_searched_for_and_shown(
     assert "--fail-on" in capsys.readouterr().err
 
 
+def test_repeats_share_their_identities_and_show_how_their_figures_spread(
+    inside: Path, made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ("--clients", "6", "--rooms", "1", "--duration", "0.5", "--warm-up", "0", "--env", "local")
+    code = run(["loadtest", *few, "--total-rate", "30", "--repeat", "3", "--seed", "5", "--out", "many", "--json"])
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert "repeat 3 of 3: " in said.err
+    assert [each["seed"] for each in found["runs"]] == [5, 6, 7]
+    # the identities of the first run serve all, and are deleted at the end
+    made_and_reused = [document_of(inside / "many" / name)["identities"] for name in ("01", "02", "03")]
+    assert [(each["made"], each["reused"]) for each in made_and_reused] == [(6, 0), (0, 6), (0, 6)]
+    if code == 0:
+        assert found["counted"] == 3
+        assert found["figures"]["joined"]["least"] == 6.0
+        assert run(["report", "compare", "many", "many"]) == 0
+        assert "may be chance" in capsys.readouterr().out
+    else:  # a machine too busy to measure on
+        assert (code, found["counted"] < 3) == (10, True)
+    assert run(["report", "show", "many", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["figures"] == found["figures"]
+    assert run(["report", "show", "many", "--fail-on", "lost>0"]) == 2
+    assert "holds 3 runs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--repeat", "1"], "ask for 2 to 100"),
+        (["--repeat", "101"], "ask for 2 to 100"),
+        (["--repeat", "3", "--find-limit", "--fail-on", "lost>0"], "--find-limit"),
+        (["--repeat", "3", "--reuse-identities"], "--reuse-identities"),
+        (["--repeat", "3", "--junit", "x.xml"], "report export"),
+        (["--repeat", "30", "--max-cost", "0.02", "--clients", "100"], "30 repeats are predicted to cost"),
+    ],
+)
+def test_repeats_that_cannot_be_are_refused_before_anything_is_made(
+    inside: Path, made: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert run(["loadtest", "--env", "local", "--out", "refused", *arguments]) == 2
+    assert words in capsys.readouterr().err
+    assert not (inside / "refused").exists()
+
+
 def test_a_systems_soft_limit_of_open_files_does_not_keep_guests_out(here: Path, made: Path) -> None:
     arguments = ("--clients", "200", "--duration", "0.5", "--warm-up", "0", "--rate", "0.1", "--env", "local")
     done = subprocess.run(
