@@ -53,7 +53,7 @@ def sizes() -> str:
         ("deliveries out", [per_second(_chosen(each)) for each in found]),
         ("joining, fresh identities", [f"{span(each.join_s)} ({each.slowest})" for each in found]),
         (f"joining, `--identities {SHARED}`", [f"{span(each.join_s)} ({each.slowest})" for each in shared]),
-        ("credentials renewed", [per_second(each.renewals_per_s) for each in shared]),
+        ("credentials renewed, fresh", [per_second(each.renewals_per_s) for each in found]),
         ("AWS, for the hour", [f"${each.hour.usd:,.2f}" for each in found]),
         ("of it connectivity", [f"${each.hour.connectivity_usd:,.2f}" for each in found]),
         ("the front, at most", [f"{each.sizing.front.cores:.2f} cores" for each in found]),
