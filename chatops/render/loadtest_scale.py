@@ -15,7 +15,7 @@ _BEFORE_OPTION = re.compile(r" (?=--)")
 
 def scale_lines(found: Scale) -> Iterator[str]:
     """All of it, under headings."""
-    yield from wrapped("on AWS", [f"held against {found.quotas.source}"])
+    yield from wrapped("on AWS", [f"what follows is held against {found.quotas.source}"])
     yield ""
     yield "machines"
     yield from _machines(found)
