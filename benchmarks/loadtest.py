@@ -5,8 +5,9 @@
 One gateway without checks runs in a process of its own. Each peer connects the same number of clients to it, posts at
 the same rate at QoS 1, and receives at QoS 0. chatops signs each handshake, times each delivery from due and from sent,
 enters it in the ledger and writes it to disk. `mqttx bench sub` (ENTRY: the path of an installed MQTTX's file
-`cli/bin/index.js`) only counts, all its clients in one room, with as many deliveries a second; so does MQTT.js, which
-it is made of (`npm install mqtt` into DIR). Locust's MQTT user (a Python with locust and paho-mqtt) is run in two
+`cli/bin/index.js`) only counts and does not post; all its clients are in one room, with as many deliveries a second,
+and it is compared with chatops doing (and posting) the same. MQTT.js, which it is made of (`npm install mqtt` into
+DIR), posts and counts. Locust's MQTT user (a Python with locust and paho-mqtt) is run in two
 forms: as it is, with a bare counter for deliveries, which Locust's statistics do not know of; and with the request
 event for each delivery that counts and times it there. `--joins` then measures joining and memory with real guests
 against a whole local stack. Figures are medians of the repeats; nothing is asserted.
@@ -83,6 +84,8 @@ def deliveries(options: argparse.Namespace) -> None:
         for _ in range(options.repeats):
             program = [sys.executable, str(HERE / "loadtest_chatops.py"), str(port)]
             runs.setdefault("chatops: timed, accounted, written", []).append(run([*program, *traffic], variables()))
+            one_room = [traffic[0], "1", str(max(1, options.rate // options.rooms)), traffic[3]]
+            runs.setdefault("chatops, all in one room", []).append(run([*program, *one_room], variables()))
             if options.mqttjs:
                 peer = ["node", str(HERE / "loadtest_peer.js"), str(port), *traffic]
                 found = run(peer, variables(NODE_PATH=str(Path(options.mqttjs) / "node_modules")))
@@ -97,10 +100,10 @@ def deliveries(options: argparse.Namespace) -> None:
                     peer = [options.locust, str(HERE / "loadtest_locust.py"), str(port), *tenth, form]
                     runs.setdefault(f"Locust, a tenth: {words}", []).append(run(peer, dict(os.environ)))
     rates = {name: show(name, found) for name, found in runs.items()}
-    ours, *_ = rates.values()
-    for name, each in rates.items():
-        if each is not ours:
-            print(f"chatops takes on {ours / each:.2f} x as many deliveries a CPU-second as {name}")
+    ours, in_one_room, *_ = rates.values()
+    for name, each in list(rates.items())[2:]:
+        mine = in_one_room if name.startswith("mqttx") else ours
+        print(f"chatops takes on {mine / each:.2f} x as many deliveries a CPU-second as {name}")
 
 
 def joins(options: argparse.Namespace) -> None:
