@@ -53,11 +53,12 @@ def sizes() -> str:
         ("deliveries out", [per_second(_chosen(each)) for each in found]),
         ("joining, fresh identities", [f"{span(each.join_s)} ({each.slowest})" for each in found]),
         (f"joining, `--identities {SHARED}`", [f"{span(each.join_s)} ({each.slowest})" for each in shared]),
-        ("credentials renewed", [per_second(each.renewals_per_s) for each in shared]),
+        ("credentials renewed, fresh", [per_second(each.renewals_per_s) for each in found]),
         ("AWS, for the hour", [f"${each.hour.usd:,.2f}" for each in found]),
         ("of it connectivity", [f"${each.hour.connectivity_usd:,.2f}" for each in found]),
         ("the front, at most", [f"{each.sizing.front.cores:.2f} cores" for each in found]),
         ("to the front, at most", [f"{each.sizing.front.bytes_per_s / 1e6:,.1f} MB/s" for each in found]),
+        ("memory of the front", [f"{each.sizing.front.memory_mb:,.0f} MB" for each in found]),
         (
             "quotas to be raised, fresh / shared",
             [f"{len(a.raises)} / {len(b.raises)}" for a, b in zip(found, shared, strict=True)],
@@ -138,6 +139,9 @@ def constants() -> str:
         ("the front: a process's second", a_process, "measured"),
         ("the front: a room in it", a_room, "measured"),
         ("the front: a message handed on", f"{sizing.FRONT_S_A_MESSAGE * 1e6:g} µs", "measured on a pipe"),
+        ("the front: memory of an identity", f"{sizing.FRONT_BYTES_AN_IDENTITY} bytes", "measured"),
+        ("the front: memory of a room", f"{2 * sizing.FRONT_BYTES_A_TALLY} bytes", "measured, in two windows"),
+        ("the front: memory of a second", f"{sizing.FRONT_BYTES_A_SECOND} bytes", "measured, packed"),
     ]
     return _table(["constant", "value", "where from"], [list(row) for row in rows])
 

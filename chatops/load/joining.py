@@ -28,6 +28,7 @@ PROBES = 20
 """So many connects are taken apart, spread evenly over the clients of all processes."""
 
 _CONNECTS_AT_ONCE = 256
+_LEAST_LEFT_S = 60.0  # of credentials' life, to connect with
 _Answer = TypeVar("_Answer")
 
 
@@ -120,11 +121,12 @@ class Joining:
         )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Holder:
-    """A client's credentials, replaced before they expire, so that a reconnect can sign."""
+    """An identity's credentials, replaced before they expire, so that those who share them can sign a reconnect."""
 
     current: GuestCredentials
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Joiner:
@@ -163,6 +165,7 @@ class Joiner:
         self._probe = probe
         self._identities = swarm.scenario.identity_count
         self._vended: dict[int, asyncio.Future[tuple[GuestCredentials, float] | str]] = {}
+        self._of_identity: dict[int, _Holder] = {}
         self._holders: dict[int, _Holder] = {}
         self._swarm = swarm
         self._vendor = vendor
@@ -254,9 +257,12 @@ class Joiner:
         await self._pause(self._connect_slots)
         if self._stop.is_set():
             return
+        holder = self._of_identity.setdefault(client % self._identities, _Holder(credentials))
+        if not await self._fresh(holder, _LEAST_LEFT_S):  # the wait for its turn was longer than they last
+            joining.failures[f"{STAGES[1]}: expired"] += 1
+            return
         stage = STAGES[2]
         try:
-            holder = _Holder(credentials)
             connection = self._make_client(client, self._client_id(client, credentials), lambda: holder.current)
             cause, connect_ns = await swarm.connect(client, connection)
             if cause is None:
@@ -274,7 +280,7 @@ class Joiner:
         joining.joined += 1
         self._holders[client] = holder
         if self._probe is not None and client % -(-swarm.scenario.clients // PROBES) == 0:
-            await self._take_apart(self._probe, client, credentials)
+            await self._take_apart(self._probe, client, holder.current)
 
     async def _take_apart(self, probe: Probe, client: int, credentials: GuestCredentials) -> None:
         """Make one connection more, as this client's identity, and note what each part of it took."""
@@ -302,14 +308,22 @@ class Joiner:
         """Replace credentials that are about to expire, for as long as this runs; a failure is tried again."""
         while True:
             await asyncio.sleep(every_s)
-            due = self._clock() + REFRESH_MARGIN_S
-            for client in [client for client, holder in self._holders.items() if holder.current.expires_at <= due]:
-                await self.renew(client)
+            for holder in dict.fromkeys(self._holders.values()):
+                await self._fresh(holder, REFRESH_MARGIN_S)
 
     async def renew(self, client: int) -> bool:
         """Replace a client's credentials, for its next connection; False when Cognito refused, which is counted."""
+        return await self._replace(self._holders[client])
+
+    async def _fresh(self, holder: _Holder, left_s: float) -> bool:
+        """See to it that credentials last for so long; of all who share them one asks for new ones."""
+        async with holder.asking:
+            if holder.current.expires_at > self._clock() + left_s:
+                return True
+            return await self._replace(holder)
+
+    async def _replace(self, holder: _Holder) -> bool:
         await self._pause(self._credential_slots)
-        holder = self._holders[client]
         self._vendor.forget(holder.current.identity_id)
         try:
             holder.current = await self._vendor.credentials(holder.current.identity_id)

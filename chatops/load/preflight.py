@@ -177,31 +177,15 @@ def busiest_bytes_per_s(scenario: Scenario) -> float:
 def renewals_per_s(scenario: Scenario, ramp_s: float) -> float:
     """How many credentials are replaced per second on average, once the first come near the end of their hour.
 
-    Each guest's own: guests that share an identity do not share the call.
+    Guests that share an identity share its credentials.
     """
     period = CREDENTIALS_LIFE_S - REFRESH_MARGIN_S
-    return scenario.clients / period if ramp_s + scenario.load_s > period else 0.0
-
-
-def _longest_wait_s(scenario: Scenario, rates: Rates) -> float:
-    """How long a guest that has its credentials waits for its turn to connect, at most."""
-    connects = scenario.connects_per_s or rates.connects_per_s
-    if not connects:
-        return 0.0
-    vending = [pace for pace in (rates.identities_per_s, rates.credentials_per_s) if pace]
-    alone = scenario.identity_count == scenario.clients  # otherwise many wait for an identity that is there at once
-    vended_s = scenario.clients / min(vending) if alone and vending else 0.0
-    return max(0.0, scenario.clients / connects - vended_s)
+    return scenario.identity_count / period if ramp_s + scenario.load_s > period else 0.0
 
 
 def _timing_warnings(scenario: Scenario, rates: Rates, quotas: AccountQuotas, ramp_s: float) -> list[str]:
     found = []
     renewals = renewals_per_s(scenario, ramp_s)
-    if _longest_wait_s(scenario, rates) > CREDENTIALS_LIFE_S:
-        found.append(
-            "guests get their credentials more than an hour before it is their turn to connect, and these will have "
-            "expired: raise the connects, or let fewer guests join"
-        )
     if rates.credentials_per_s and renewals > rates.credentials_per_s:
         found.append(
             f"credentials last an hour, and {renewals:,.0f}/s would have to be replaced at a pace of "

@@ -142,6 +142,7 @@ def _load(scenario: Scenario) -> Load:
         deliveries=deliveries,
         bytes_out=deliveries * packet_bytes(scenario),
         identities=scenario.identity_count,
+        seconds=scenario.load_s,
     )
 
 

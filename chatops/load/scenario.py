@@ -6,9 +6,10 @@ first connection.
 
 import math
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 from chatops.chat.rooms import DEFAULT_PREFIX, MAX_PAYLOAD_BYTES, check_prefix, parse_room
 from chatops.errors import UsageError
@@ -185,6 +186,10 @@ class Scenario:
         if self.shape is not Shape.CONSTANT:
             raise UsageError("A scenario has either a shape or phases", "leave one of them out")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs: what follows from it, the rooms of a million, is worked out there."""
+        return {field.name: self.__dict__[field.name] for field in fields(self)}
+
     @property
     def room_count(self) -> int:
         """How many rooms there are."""
@@ -231,6 +236,8 @@ class Scenario:
     @cached_property
     def posters(self) -> tuple[int, ...]:
         """The clients that post, by number."""
+        if self.poster_count == self.clients:
+            return tuple(range(self.clients))
         order = sorted(range(self.clients), key=lambda client: uniform(self.seed, _SILENCE, client))
         return tuple(sorted(order[: self.poster_count]))
 

@@ -23,11 +23,11 @@ Linux uses 28,232 of the ports unless `net.ipv4.ip_local_port_range` says otherw
 BYTES_A_CLIENT = 86 * 1024
 """Memory of a TLS connection with a shared context: 49 to 86 KiB were measured, the larger counts."""
 
-BYTES_A_PROCESS = 68_000_000
+BYTES_A_PROCESS = 68 * 2**20
 """A process of a load test with ten guests (Python, awscrt, this program), as `generator.processes` reports it."""
 
-BYTES_A_CLIENT_ELSEWHERE = 105
-"""Each process knows room and role of every guest of the run: 103 MB were measured for a million."""
+BYTES_A_CLIENT_ELSEWHERE = 107
+"""Each process knows room and role of every guest of the run: 107 MB were measured for a million."""
 
 CPU_A_DELIVERY_S = 39e-6
 """19 to 39 µs of CPU were measured for a delivery, the larger counts."""
@@ -52,7 +52,12 @@ FRONT_BYTES_A_POST = 32
 """A process's second of counts on the wire, each room in it, and a post reported to a process with receivers for it."""
 
 FRONT_BYTES_AN_IDENTITY = 110
-"""The front remembers the identities that it has to delete: a text of some 46 characters each."""
+FRONT_BYTES_A_TALLY = 490
+FRONT_BYTES_A_SECOND = 500
+"""What the front remembers, as measured: each identity, to delete it; each room, in each of `_TALLIES_A_ROOM` windows;
+each second of the run, packed."""
+
+_TALLIES_A_ROOM = 2  # warm-up and steady
 
 _HANDED_OVER_A_S = 4  # posts are handed over four times a second: `chatops.load.protocol.POSTS_S`
 
@@ -71,6 +76,7 @@ class Load:
 
     Attributes:
         bytes_out: what all guests together receive, without TLS and TCP.
+        seconds: how long the load lasts.
     """
 
     clients: int
@@ -79,18 +85,19 @@ class Load:
     deliveries: float
     bytes_out: float
     identities: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """What the front of a run carries; bounded by processes, rooms and rates, not by how long the run lasts.
+    """What the front of a run carries: it follows from processes, rooms and rates, and hardly from how long it lasts.
 
     Attributes:
         processes: each sends a second's counts every second.
         messages_per_s: reports of posts that it hands on, at most.
         bytes_per_s: what it receives, at most.
         cores: its CPU, at most; over `WARN_CPU` it may be the bottleneck.
-        memory_mb: of the identities that it remembers.
+        memory_mb: its own, with identities, rooms and seconds; a hundred thousand differences would be some 12 MB more.
     """
 
     processes: int
@@ -161,8 +168,14 @@ def size(load: Load, machine: Machine) -> Sizing:
 
 
 def _front(load: Load, processes: int) -> Front:
-    if processes == 1:
-        return Front(1, 0.0, 0.0, 0.0, load.identities * FRONT_BYTES_AN_IDENTITY / 1e6)
+    remembered = (
+        load.identities * FRONT_BYTES_AN_IDENTITY
+        + load.rooms * _TALLIES_A_ROOM * FRONT_BYTES_A_TALLY
+        + load.seconds * FRONT_BYTES_A_SECOND
+    )
+    memory_mb = (BYTES_A_PROCESS + remembered) / 1e6
+    if processes == 1:  # it is its own front
+        return Front(1, 0.0, 0.0, 0.0, memory_mb)
     # A process tells of a room in which one of its guests heard something within the second.
     rooms = processes * min(load.rooms, load.clients / processes, load.deliveries / processes)
     # A post is reported once to each other process with receivers for it; those of a quarter second go together.
@@ -174,5 +187,5 @@ def _front(load: Load, processes: int) -> Front:
         messages_per_s=messages,
         bytes_per_s=processes * FRONT_BYTES_A_PROCESS + rooms * FRONT_BYTES_A_ROOM + reports * FRONT_BYTES_A_POST,
         cores=processes * FRONT_S_A_PROCESS + rooms * FRONT_S_A_ROOM + messages * FRONT_S_A_MESSAGE,
-        memory_mb=load.identities * FRONT_BYTES_AN_IDENTITY / 1e6,
+        memory_mb=memory_mb,
     )

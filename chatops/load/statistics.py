@@ -24,6 +24,7 @@ LARGEST_US = 600_000_000
 _FIGURES = 3
 _BITS = 11  # three significant figures need 2,048 steps an octave's upper half
 _HALF = 1 << (_BITS - 1)
+_UNPACKED_S = 30  # seconds that are still merged into time and again
 _COARSE = 4  # a row's buckets are sixteen of a distribution's each, within 1.6 %
 
 
@@ -272,7 +273,7 @@ class Row:
 
     def percentile_us(self, percent: float) -> int | None:
         """A percentile of the second's delivery times, None without deliveries."""
-        reached = list(accumulate(self.buckets()))
+        reached = list(accumulate(_buckets_of(self)))
         if not reached[-1]:
             return None
         coarse = bisect_left(reached, _rank(reached[-1], percent))
@@ -315,6 +316,7 @@ class Statistics:
         self.distributions: dict[tuple[Window, Metric], Distribution] = {}
         self.rows: dict[int, Row] = {}
         self._bins: dict[tuple[Window, int, bool], Bin] = {}
+        self._unpacked: set[int] = set()  # of the seconds that were merged
 
     def bin(self, window: Window, second: int, *, across: bool = False) -> Bin:
         """Where the samples of posts due in this window and second of the run go.
@@ -344,11 +346,20 @@ class Statistics:
         return found
 
     def merge(self, other: Self) -> None:
-        """Add another process's statistics, when neither is being recorded into."""
+        """Add another process's statistics, when neither is being recorded into.
+
+        Seconds long past are packed away: a day has 86,400 of them, of 10 KB each.
+        """
         for (window, metric), distribution in other.distributions.items():
             self.distribution(window, metric).merge(distribution)
         for second, row in other.rows.items():
             self.rows.setdefault(second, Row()).merge(row)
+        self._unpacked.update(other.rows)
+        if len(self._unpacked) > _UNPACKED_S:
+            newest = max(self._unpacked)
+            for second in [second for second in self._unpacked if second <= newest - _UNPACKED_S]:
+                self.rows[second].seal()
+                self._unpacked.discard(second)
 
     def copy(self) -> "Statistics":
         """The same samples, recorded into apart."""

@@ -15,7 +15,7 @@ _BEFORE_OPTION = re.compile(r" (?=--)")
 
 def scale_lines(found: Scale) -> Iterator[str]:
     """All of it, under headings."""
-    yield from wrapped("on AWS", [f"held against {found.quotas.source}"])
+    yield from wrapped("on AWS", [f"what follows is held against {found.quotas.source}"])
     yield ""
     yield "machines"
     yield from _machines(found)
@@ -83,6 +83,7 @@ def _machines(found: Scale) -> Iterator[str]:
     if front.processes > 1:
         traffic = f"{figure(front.bytes_per_s / 1e6)} MB/s, {figure(front.messages_per_s)} messages/s"
         yield from _row("front, at most", f"{front.cores:,.2f} cores", traffic)
+        yield from _row("front's memory", f"{front.memory_mb / 1000:,.1f} GB", "identities, rooms and seconds in it")
 
 
 def _stage(stage: Stage, *, slowest: bool) -> str:

@@ -109,23 +109,17 @@ def test_joining_is_paced_by_whichever_is_lower_connects_or_subscriptions() -> N
 
 
 def test_an_hours_credentials_of_very_many_cannot_be_replaced_in_time() -> None:
-    scenario = Scenario(clients=600_000, identities=1000, spread=Spread.EVEN, posts_per_s=0.0, duration_s=3600.0)
+    scenario = Scenario(clients=600_000, spread=Spread.EVEN, posts_per_s=0.0, duration_s=3600.0)
     assert any("182/s" in warning and "160/s" in warning for warning in planned(scenario).warnings)
-    assert not any("credentials" in warning for warning in planned(replace(scenario, clients=500_000)).warnings)
-    assert not any("credentials" in warning for warning in planned(replace(scenario, duration_s=60.0)).warnings)
+    for calmer in ({"clients": 500_000}, {"identities": 1_000}):
+        assert not any("credentials" in warning for warning in planned(replace(scenario, **calmer)).warnings)
+    raised = replace(AWS, identities=1_000.0, credentials=1_000.0, connects=1_000.0, subscriptions=1_000.0)
+    assert not any("credentials" in warning for warning in planned(scenario, raised).warnings)
+    paced = Rates(identities_per_s=1_000.0, credentials_per_s=100.0)
+    assert not planned(replace(scenario, clients=200_000, duration_s=60.0), rates=paced).warnings
 
 
 def test_a_storms_return_over_the_quota_is_warned_of() -> None:
     scenario = Scenario(clients=20_000, identities=100, spread=Spread.EVEN, posts_per_s=0.01, storm_share=0.5)
     assert any("1,000 connects/s" in warning for warning in planned(scenario).warnings)
     assert not planned(replace(scenario, storm_back_s=60.0)).warnings
-
-
-def test_credentials_that_would_expire_in_the_queue_are_warned_of() -> None:
-    queued = Scenario(clients=100_000, identities=100, connects_per_s=25.0, posts_per_s=0.0)
-    assert any("expired" in warning for warning in planned(queued).warnings)
-    assert not any("expired" in warning for warning in planned(replace(queued, connects_per_s=30.0)).warnings)
-    # Fresh identities come more slowly than connects: nobody has credentials long before its turn.
-    assert not any("expired" in warning for warning in planned(replace(queued, identities=None)).warnings)
-    raised = replace(AWS, identities=1000.0, credentials=1000.0)
-    assert any("expired" in warning for warning in planned(replace(queued, identities=None), raised).warnings)

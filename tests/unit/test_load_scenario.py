@@ -1,6 +1,7 @@
 """Scenarios: what cannot be is refused with a remedy, and the predictions are the documented ones."""
 
 import math
+import pickle
 from typing import Any
 
 import pytest
@@ -163,3 +164,20 @@ def test_those_who_come_back_ask_for_connects() -> None:
     assert scenario.reconnects_per_s == pytest.approx(1 + 30)
     assert Scenario(clients=600, expiry_at_s=5.0, expiry_back_s=20.0).reconnects_per_s == pytest.approx(30)
     assert Scenario(clients=600).reconnects_per_s == 0
+
+
+def test_what_follows_from_a_scenario_is_not_sent_to_other_processes() -> None:
+    scenario = Scenario(clients=10_000, silent_share=0.5)
+    sent = pickle.dumps(scenario)
+    assert len(scenario.room_of) == len(scenario.posters) * 2 == 10_000
+    assert pickle.dumps(scenario) == sent
+    received = pickle.loads(sent)  # noqa: S301  (our own)
+    assert received == scenario
+    assert (received.room_of, received.posters) == (scenario.room_of, scenario.posters)
+
+
+def test_everybody_posts_unless_somebody_is_silent() -> None:
+    assert Scenario(clients=5).posters == (0, 1, 2, 3, 4)
+    few = Scenario(clients=100, silent_share=0.9).posters
+    assert len(few) == 10
+    assert few == tuple(sorted(few))

@@ -157,6 +157,25 @@ def test_samples_go_to_the_window_and_second_of_their_post() -> None:
     assert made.rows[1].deliveries == made.rows[1].acknowledged == 1
 
 
+def test_what_is_merged_second_by_second_for_hours_is_packed_away() -> None:
+    front = Statistics()
+    for second in range(500):
+        for _process in range(2):
+            told = Statistics()
+            told.bin(Window.STEADY, second).delivered(1_000 + second, 900)
+            front.merge(told)
+    late = Statistics()
+    late.bin(Window.STEADY, 3).delivered(9_000, 900)
+    front.merge(late)
+    unpacked = [second for second, row in front.rows.items() if not isinstance(row.latencies, bytes)]
+    assert unpacked == list(range(470, 500))
+    assert front.rows[3].deliveries == 3
+    assert front.rows[3].percentile_us(100) == 9_000
+    assert front.rows[7].percentile_us(50) == pytest.approx(1_007, rel=0.016)
+    assert isinstance(front.rows[7].latencies, bytes)
+    assert front.copy().rows[7].percentile_us(50) == front.rows[7].percentile_us(50)
+
+
 def test_a_row_keeps_its_percentiles_when_packed() -> None:
     made = Statistics()
     for value in range(1, 1001):
