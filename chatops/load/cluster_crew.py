@@ -186,7 +186,11 @@ class Crew:
             self._gone()
             return
         assert self._up is not None  # noqa: S101  (made by the roll call)
-        work = [self._hear(fleet, self._up), self._watch(fleet), *(self._write_to(index) for index in self._boxes)]
+        work = [
+            self._hear(fleet, self._up),
+            self._watch(fleet),
+            *(self._write_to(fleet, index) for index in self._boxes),
+        ]
         self._pumps = [asyncio.create_task(each) for each in work]
 
     async def end(self) -> None:
@@ -261,7 +265,7 @@ class Crew:
         except OSError as error:
             self._file_problems[index] = f"{error.strerror}"
 
-    async def _write_to(self, index: int) -> None:
+    async def _write_to(self, fleet: Fleet, index: int) -> None:
         """Carry what is to be said to an engine, and that this front is there when there is nothing."""
         wake = self._wake[index]
         try:
@@ -271,7 +275,11 @@ class Crew:
                         await wake.wait()
                 wake.clear()
                 letters, self._letters[index] = self._letters[index], []
-                await self._boxes[index].put({"kind": "letters", "data": pickle.dumps(letters or [Alive()])})
+                lost = index in fleet.lost  # but perhaps its worker is only about to end, or was slow
+                letters = [Stop()] if lost else letters or [Alive()]
+                await self._boxes[index].put({"kind": "letters", "data": pickle.dumps(letters)})
+                if lost:
+                    return
                 await asyncio.sleep(_BATCH_S)
         except BROKEN:
             return  # whoever listens to all of them learns it too

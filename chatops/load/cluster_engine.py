@@ -56,7 +56,7 @@ async def _carry(run: str, engine: int, worker: str, scheduler: str, security: A
                 await voice.say("left", how=how, ahead_ns=reading.ahead_ns, bound_ns=reading.bound_ns)
             await box.end()
         except BROKEN:
-            pass  # the scheduler or the front is gone, and the engine has learned it from its pipe
+            link.drop_queues(for_others=True)  # the front is gone, or the scheduler; the engine has learned it
         finally:
             link.drop_queues()
 
