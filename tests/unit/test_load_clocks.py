@@ -64,7 +64,7 @@ def test_between_two_machines_the_two_worst_errors_add_up() -> None:
     [(999_999, 10.0, True), (1_000_000, 10.0, False), (5_000_000, None, True), (0, 0.0, False)],
 )
 def test_deliveries_between_machines_are_timed_within_a_tenth_of_the_median(
-    bound_ns: int, median_ms: float | None, timed: bool
+    bound_ns: int, median_ms: float | None, *, timed: bool
 ) -> None:
     found = agree([SAME_CLOCK, Reading(0, bound_ns)], 1234, [median_ms])
     assert found.timed is timed
