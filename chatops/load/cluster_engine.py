@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from distributed import get_worker
@@ -123,8 +124,10 @@ def _read(data: bytes) -> Any:
 
 
 def _start(pipe: int) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "chatops.load.child", str(pipe)]
-    return subprocess.Popen(command, pass_fds=[pipe], stdin=subprocess.DEVNULL)  # noqa: S603  (nothing foreign in it)
+    """Start an engine's process, which finds the same chatops as this one does, wherever the worker was started."""
+    command = [sys.executable, "-P", "-m", "chatops.load.child", str(pipe)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
+    return subprocess.Popen(command, env=env, pass_fds=[pipe], stdin=subprocess.DEVNULL)  # noqa: S603  (of ours)
 
 
 def _end(mailbox: Mailbox, pipe: socket.socket, process: "subprocess.Popen[bytes]") -> None:
