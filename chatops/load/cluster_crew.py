@@ -16,7 +16,7 @@ from chatops.load.cluster_link import BROKEN, Letters, Link
 from chatops.load.cluster_report import ClusterReport, Machine
 from chatops.load.fleet import Fleet
 from chatops.load.protocol import Alive, Assignment, Finished, Piece, Stop, ToProcess
-from chatops.load.recording import EVENTS
+from chatops.load.recording import EVENTS, Recorded
 from chatops.load.roll_call import Presence, clocks_of, differing, this_build
 from chatops.load.statistics import Metric, Window
 from chatops.load.totals import Totals
@@ -186,7 +186,11 @@ class Crew:
             self._gone()
             return
         assert self._up is not None  # noqa: S101  (made by the roll call)
-        work = [self._hear(fleet, self._up), self._watch(fleet), *(self._write_to(index) for index in self._boxes)]
+        work = [
+            self._hear(fleet, self._up),
+            self._watch(fleet),
+            *(self._write_to(fleet, index) for index in self._boxes),
+        ]
         self._pumps = [asyncio.create_task(each) for each in work]
 
     async def end(self) -> None:
@@ -204,12 +208,18 @@ class Crew:
                 while any(not (index in self._left or index in fleet.lost) for index in self._boxes):
                     self._told.clear()
                     await self._told.wait()
+        for pump in self._pumps:
+            if pump.done() and not pump.cancelled() and (error := pump.exception()) is not None:
+                raise error
 
     async def dismiss(self) -> None:
         """Release all that was asked of the scheduler; engines that were never given a part are sent home."""
         for pump in self._pumps:
             pump.cancel()
         await asyncio.gather(*self._pumps, return_exceptions=True)
+        if self._folder is not None:
+            for index in range(len(self._workers)):
+                self._part(self._folder, index).unlink(missing_ok=True)
         with contextlib.suppress(*BROKEN):
             async with asyncio.timeout(_DISMISSING_S):
                 if self._fleet is None:
@@ -222,13 +232,15 @@ class Crew:
                 self._link.drop_queues()
 
     async def _hear(self, fleet: Fleet, up: Letters) -> None:
-        try:
-            while True:
-                for letter in await up.take():
-                    await self._heard(fleet, letter)
-                await asyncio.sleep(_BATCH_S)
-        except BROKEN:
-            self._gone()
+        while True:
+            try:
+                letters = await up.take()
+            except BROKEN:
+                self._gone()
+                return
+            for letter in letters:
+                await self._heard(fleet, letter)
+            await asyncio.sleep(_BATCH_S)
 
     async def _heard(self, fleet: Fleet, letter: Mapping[str, Any]) -> None:
         index = int(letter["engine"])
@@ -246,22 +258,35 @@ class Crew:
             case Piece(content):
                 fleet.alive(index)
                 self._keep(index, content)
-            case Finished(recorded) if recorded is not None and index in self._file_problems:
-                fleet.received(index, replace(message, recorded=replace(recorded, problem=self._file_problems[index])))
+            case Finished(recorded) if recorded is not None:
+                fleet.received(index, replace(message, recorded=self._kept(index, recorded)))
             case _:
                 fleet.received(index, message)
 
     def _keep(self, index: int, content: bytes) -> None:
-        """Write a piece of an engine's file of events down."""
+        """Write a piece of an engine's file of events down; it gets its name when it is whole."""
         if self._folder is None or index in self._file_problems:
             return
         try:
-            with (self._folder / f"{EVENTS}-{index}").open("ab") as file:
+            with self._part(self._folder, index).open("ab") as file:
                 file.write(content)
         except OSError as error:
             self._file_problems[index] = f"{error.strerror}"
 
-    async def _write_to(self, index: int) -> None:
+    def _kept(self, index: int, recorded: Recorded) -> Recorded:
+        """Name an engine's file of events, which has been brought home."""
+        if self._folder is None:
+            return recorded
+        try:
+            self._part(self._folder, index).rename(self._folder / recorded.file)
+        except OSError as error:
+            self._file_problems[index] = f"{error.strerror}"
+        return replace(recorded, problem=self._file_problems.get(index, recorded.problem))
+
+    def _part(self, folder: Path, index: int) -> Path:
+        return folder / f".{EVENTS}-{index}.{self._run}"
+
+    async def _write_to(self, fleet: Fleet, index: int) -> None:
         """Carry what is to be said to an engine, and that this front is there when there is nothing."""
         wake = self._wake[index]
         try:
@@ -271,7 +296,11 @@ class Crew:
                         await wake.wait()
                 wake.clear()
                 letters, self._letters[index] = self._letters[index], []
-                await self._boxes[index].put({"kind": "letters", "data": pickle.dumps(letters or [Alive()])})
+                lost = index in fleet.lost  # but perhaps its worker is only about to end, or was slow
+                letters = [Stop()] if lost else letters or [Alive()]
+                await self._boxes[index].put({"kind": "letters", "data": pickle.dumps(letters)})
+                if lost:
+                    return
                 await asyncio.sleep(_BATCH_S)
         except BROKEN:
             return  # whoever listens to all of them learns it too

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from distributed import get_worker
@@ -56,7 +57,7 @@ async def _carry(run: str, engine: int, worker: str, scheduler: str, security: A
                 await voice.say("left", how=how, ahead_ns=reading.ahead_ns, bound_ns=reading.bound_ns)
             await box.end()
         except BROKEN:
-            pass  # the scheduler or the front is gone, and the engine has learned it from its pipe
+            link.drop_queues(for_others=True)  # the front is gone, or the scheduler; the engine has learned it
         finally:
             link.drop_queues()
 
@@ -123,8 +124,10 @@ def _read(data: bytes) -> Any:
 
 
 def _start(pipe: int) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "chatops.load.child", str(pipe)]
-    return subprocess.Popen(command, pass_fds=[pipe], stdin=subprocess.DEVNULL)  # noqa: S603  (nothing foreign in it)
+    """Start an engine's process, which finds the same chatops as this one does, wherever the worker was started."""
+    command = [sys.executable, "-P", "-m", "chatops.load.child", str(pipe)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
+    return subprocess.Popen(command, env=env, pass_fds=[pipe], stdin=subprocess.DEVNULL)  # noqa: S603  (of ours)
 
 
 def _end(mailbox: Mailbox, pipe: socket.socket, process: "subprocess.Popen[bytes]") -> None:

@@ -5,6 +5,7 @@ waits at the scheduler until there is something; nothing is asked twice (`docs/d
 """
 
 import asyncio
+import contextlib
 import linecache
 import logging
 import os
@@ -23,10 +24,14 @@ from chatops.errors import ConfigurationError, ConnectionFailedError, UsageError
 from chatops.load.clocks import BOOT_ID, TIME_NAMESPACE, Reading, clock_name, read
 
 CONNECT_S = 10.0
-PUT_S = 60.0
+_REFUSING_S = 3.0
+PUT_S = 20.0
+"""Whoever reads a full queue, and makes no room for so long, is gone."""
+
 _PORT = 8786
 _SCHEMES = ("tcp", "tls")
 _ROUNDS = 60
+_CAUSE = 200
 _COMPARING_S = 3.0
 _TLS = "distributed.comm.tls"
 
@@ -46,12 +51,12 @@ def scheduler_address(text: str) -> str:
         parts = urlsplit(text)
         port = parts.port or _PORT
     except ValueError as error:
-        raise UsageError(f"{text!r} is no address: {error}", remedy) from None
+        raise UsageError(f"The scheduler's address is none: {error}", remedy) from None
     if parts.scheme not in _SCHEMES:
         named = f"{parts.scheme}://" if "://" in text else "no scheme"
-        raise UsageError(f"A cluster's scheduler is not reached by {named} ({text})", remedy)
-    if not parts.hostname or parts.username or parts.path.strip("/") or parts.query or parts.fragment:
-        raise UsageError(f"{text} names more or less than a host and a port", remedy)
+        raise UsageError(f"A cluster's scheduler is not reached by {named}", remedy)
+    if not parts.hostname or "@" in parts.netloc or parts.path.strip("/") or parts.query or parts.fragment:
+        raise UsageError("The scheduler's address names more or less than a host and a port", remedy)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}:{port}"
 
@@ -108,10 +113,16 @@ class Link:
         self._made.append(queue)
         return Letters(queue)
 
-    def drop_queues(self) -> None:
-        """Have the scheduler forget the queues that were made here."""
+    def drop_queues(self, *, for_others: bool = False) -> None:
+        """Have the scheduler forget the queues that were made here.
+
+        Args:
+            for_others: also on behalf of whoever else had them and is gone.
+        """
         for queue in self._made:
-            for _ in range(2):  # once for its making, once for the waiting: each has counted
+            # A queue lives until it was closed as often as it was made, and each side makes it twice, by its
+            # constructor and by waiting for it.
+            for _ in range(4 if for_others else 2):
                 queue.close()
         self._made.clear()
 
@@ -175,30 +186,35 @@ async def connected(address: str, security: Security | None = None) -> AsyncGene
     try:
         yield Link(address, client)
     finally:
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                await client.close()
-        except BROKEN:
-            pass
+        await _close(client)
+
+
+async def _close(client: Client) -> None:
+    with contextlib.suppress(*BROKEN):
+        async with asyncio.timeout(CONNECT_S):
+            await client.close()
 
 
 async def _connect(address: str, security: Security | None) -> Client:
     if address.startswith("tls:") and security is None and not dask.config.get(f"{_TLS}.ca-file", None):
         names = ", ".join(f"DASK_DISTRIBUTED__COMM__TLS__{part}" for part in ("CA_FILE", "CLIENT__CERT", "CLIENT__KEY"))
         raise ConfigurationError(f"{address} needs certificates, and Dask's configuration names none", f"set {names}")
+    client = Client(
+        address, asynchronous=True, set_as_default=False, security=security, timeout=CONNECT_S, name="chatops"
+    )
     try:
-        return await Client(
-            address, asynchronous=True, set_as_default=False, security=security, timeout=CONNECT_S, name="chatops"
-        )
-    except OSError as error:
+        async with asyncio.timeout(CONNECT_S + _REFUSING_S):  # Dask's own does not cover the first words
+            return await client
+    except Exception as error:  # noqa: BLE001  (another protocol's bytes provoke anything, even MemoryError)
+        await _close(client)
+        if isinstance(error, ImportError):
+            raise ConfigurationError(
+                f"The scheduler at {address} does not take this client: {_cause(error)}",
+                "install the same version of Dask on both sides",
+            ) from None
         raise ConnectionFailedError(
             f"No Dask scheduler answers at {address}: {_cause(error)}",
             "start one with `dask scheduler`, or check address, firewall and, for tls://, the certificates",
-        ) from None
-    except (ValueError, TypeError, RuntimeError, ImportError) as error:
-        raise ConfigurationError(
-            f"The connection to {address} cannot be made: {_cause(error)}",
-            "compare Dask's versions and its TLS configuration on both sides",
         ) from None
 
 
@@ -206,8 +222,13 @@ def _cause(error: BaseException) -> str:
     """The last cause of an error, in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
-    words = " ".join(str(error).split()) or type(error).__name__
-    return words[:200]
+    match error:
+        case MemoryError():  # from taking another protocol's first bytes for a length
+            return "something else does"
+        case TimeoutError():
+            return "nothing came in time"
+        case _:
+            return (" ".join(str(error).split()) or type(error).__name__)[:_CAUSE]
 
 
 def quiet() -> None:

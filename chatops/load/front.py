@@ -55,6 +55,9 @@ class Front:
         stop: set it to end the run early; it drains and still reports.
         discard: deletes the identities that the run made; they stay when it is None.
         prices: what AWS charges.
+
+    Attributes:
+        timed_across: tells whether deliveries between machines can be timed, as far as is known by then.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Front:
         self.target = target
         self.stop = stop
         self.wishes = wishes
+        self.timed_across: Callable[[Totals], bool] = lambda _: True
         self._events = events
         self._discard = discard
         self._prices = prices
@@ -94,10 +98,11 @@ class Front:
         then, posts, deliveries = self._last_report
         span = now - then if then else now - self._started
         self._last_report = (now, totals.posts_sent, totals.arrivals)
-        p50, p99 = last_second(totals.statistics)
+        across = self.timed_across(totals)
+        p50, p99 = last_second(totals.statistics) if across else (None, None)
         cost = self._metered(totals).dollars(self._prices)
         stage = _slowest(parts)
-        self._check_limits(totals, stage, cost)
+        self._check_limits(totals, stage, cost, across=across)
         self._events(
             Progress(
                 stage=stage,
@@ -119,11 +124,11 @@ class Front:
             )
         )
 
-    def _check_limits(self, totals: Totals, stage: Stage, cost: float) -> None:
+    def _check_limits(self, totals: Totals, stage: Stage, cost: float, *, across: bool) -> None:
         wishes = self.wishes
         if not wishes.abort or stage is not Stage.STEADY or self.stop.is_set():
             return
-        broken = broken_meanwhile(wishes.limits, figures_so_far(totals, self.scenario.clients, cost))
+        broken = broken_meanwhile(wishes.limits, figures_so_far(totals, self.scenario.clients, cost, across=across))
         if broken:
             self._aborted = tuple(limit.expression for limit in broken)
             self.stop.set()

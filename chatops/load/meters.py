@@ -35,10 +35,10 @@ def last_second(statistics: Statistics) -> tuple[float | None, float | None]:
     return None, None
 
 
-def figures_so_far(totals: Totals, asked: int, cost_usd: float) -> Mapping[str, Any]:
+def figures_so_far(totals: Totals, asked: int, cost_usd: float, *, across: bool = True) -> Mapping[str, Any]:
     """What thresholds ask for, of the steady window up to now; the same keys as in a run's document."""
     counts = asdict(total(totals.tallies, Window.STEADY))
-    latency = headlines(totals.statistics, Window.STEADY)
+    latency = headlines(totals.statistics, Window.STEADY, across=across)
     return {
         "clients": {"asked": asked, "joined": totals.joining.joined, "failed": totals.joining.failed},
         "posts": counts,

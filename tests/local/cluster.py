@@ -20,10 +20,9 @@ _DASK = (sys.executable, "-m", "dask")
 class Cluster:
     """A scheduler and its workers. What they write is in `folder`, one file each."""
 
-    def __init__(self, folder: Path, stack: ExitStack, *, more: Sequence[str] = (), **env: str) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, *, protocol: str = "tcp", **env: str) -> None:
         self.folder = folder
         self._stack = stack
-        self._more = tuple(more)
         self._temporary = folder / "tmp"
         self._temporary.mkdir()
         (folder / "dask").mkdir()
@@ -31,7 +30,15 @@ class Cluster:
         self._file = folder / "scheduler.json"
         self.workers: list[subprocess.Popen[bytes]] = []
         self.scheduler = self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(self._file)
+            "scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--scheduler-file",
+            str(self._file),
+            "--protocol",
+            protocol,
         )
         wait_for(self._file.exists, self)
         self.address = self.identity()["address"]
@@ -55,7 +62,7 @@ class Cluster:
             "worker",
             self.address,
             "--host",
-            "127.0.0.1",
+            f"{self.address.partition(':')[0]}://127.0.0.1",
             "--no-nanny",
             "--nthreads",
             str(threads),
@@ -94,7 +101,7 @@ class Cluster:
         number = f"-{len(self.workers)}" if what == "worker" else ""
         with (self.folder / f"{what}{number}.log").open("wb") as log:
             process = subprocess.Popen(
-                [*prefix, *_DASK, what, *arguments, "--no-dashboard", *self._more],
+                [*prefix, *_DASK, what, *arguments, "--no-dashboard"],
                 env={**self._env, **(env or {})},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -107,12 +114,12 @@ class Cluster:
 
 @contextmanager
 def cluster(
-    folder: Path, *, workers: int = 2, threads: int = 1, more: Sequence[str] = (), **env: str
+    folder: Path, *, workers: int = 2, threads: int = 1, protocol: str = "tcp", **env: str
 ) -> Generator[Cluster]:
     """Start a scheduler and workers, and end them by their own ids."""
     folder.mkdir(exist_ok=True)
     with ExitStack() as stack:
-        made = Cluster(folder, stack, more=more, **env)
+        made = Cluster(folder, stack, protocol=protocol, **env)
         for _ in range(workers):
             made.worker(threads=threads)
         yield made.ready()

@@ -97,3 +97,21 @@ def test_a_disk_that_fails_ends_the_recording_and_not_the_run(tmp_path: Path) ->
         recorder.flush()
     recorder.close()
     assert recorder.problem == "No space left on device"
+
+
+def test_a_recording_that_may_not_grow_keeps_its_beginning_and_the_differences(tmp_path: Path) -> None:
+    path = tmp_path / "events-3"
+    recorder = Recorder(path, most_bytes=2_000)
+    for second in range(50):
+        for sequence in range(100):
+            recorder.post(second, sequence, room=0, window=2, due_us=second * 1_000_003, sent_us=sequence * 7_919)
+        recorder.flush()
+    recorder.differences([Difference(Kind.LOST, 1, 2, 3)])
+    recorded = recorder.close()
+    assert recorded.file == "events-3"
+    assert "left out" in (recorded.problem or "")
+    blocks = list(read_events(path))
+    kinds = [block.kind for block in blocks]
+    assert kinds == [POSTS] * (len(blocks) - 1) + [DIFFERENCES]
+    assert 0 < recorded.rows[POSTS] == sum(len(block.columns["number"]) for block in blocks[:-1]) < 5_000
+    assert path.stat().st_size < 2_200
