@@ -47,7 +47,7 @@ class _Fetched:
 
 
 def check_url(url: str) -> str:
-    """Return the address of a page, ending in a slash.
+    """Return the address of a page, ending in a slash or in `index.html`.
 
     Raises:
         UsageError: it is none, or holds credentials.
@@ -59,7 +59,7 @@ def check_url(url: str) -> str:
         host = None
     if host is None or parts.scheme not in {"http", "https"} or parts.username or parts.query or parts.fragment:
         raise UsageError(f"{url!r} is not the address of a page", "write it like https://chat.example.org/")
-    return url.removesuffix(INDEX).rstrip("/") + "/"
+    return url if parts.path.endswith(f"/{INDEX}") else url.rstrip("/") + "/"
 
 
 async def verify(

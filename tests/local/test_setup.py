@@ -11,8 +11,9 @@ from chatops.aws.session import Aws
 from chatops.chat.policy import guest_policy, trust_policy
 from chatops.errors import AwsError, ChatopsError, ConfigurationError, PartlyDoneError
 from chatops.infra.executor import Event, Phase, execute
-from chatops.infra.planner import Action, Plan, make_plan
+from chatops.infra.planner import make_plan
 from chatops.infra.resources import Desired, Kind
+from chatops.infra.steps import Action, Plan
 from tests.local.cli import chatops, variables
 from tests.local.harness import RunningStack
 
