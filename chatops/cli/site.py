@@ -8,7 +8,7 @@ import typer
 
 from chatops.cli import options
 from chatops.cli.context import Selection, open_environment, select
-from chatops.errors import UsageError
+from chatops.errors import ConfigurationError, UsageError
 from chatops.render.output import Output
 
 if TYPE_CHECKING:
@@ -162,6 +162,14 @@ def publish(
 def verify(
     url: Annotated[str, typer.Argument(metavar="URL", help="Where the page is.")],
     env: options.EnvOption = None,
+    browser: Annotated[
+        bool | None,
+        typer.Option(
+            "--browser/--no-browser",
+            help="Open it in an installed Chromium or Chrome (default: where there is one).",
+            show_default=False,
+        ),
+    ] = None,
     env_dir: options.EnvDirOption = None,
     json_mode: options.JsonOption = False,
     quiet: options.QuietOption = False,
@@ -170,27 +178,35 @@ def verify(
     """Check a published page, and talk as its guest.
 
     Compares every file, the configuration and the headers with what this version publishes for the environment; then
-    a guest says something and hears it, over MQTT. Exit code 8 when an expectation does not hold.
+    a guest talks: through the page in a headless browser where one is installed, else over MQTT. Exit code 8 when an
+    expectation does not hold.
 
     \b
     Examples:
       chatops site verify https://chat.example.org/ --env production
+      chatops site verify https://chat.example.org/ --env production --no-browser --json
     """
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
     import asyncio
 
     from chatops.cli.context import reload
     from chatops.errors import ExitCode
-    from chatops.site.verify import Check, check_url
+    from chatops.site.devtools import find_browser
+    from chatops.site.talk import Check
+    from chatops.site.verify import check_url
     from chatops.site.verify import verify as findings_of
 
     address = check_url(url)
+    executable = find_browser(os.environ) if browser is not False else None
+    if browser and executable is None:
+        raise ConfigurationError("No browser is installed", "install Chromium or Chrome, or leave --browser out")
     selection = select(out, env, env_dir)
     site = make(out, selection)
     found: list[Check] = []
 
     async def run() -> None:
-        async for check in findings_of(address, site, reload(selection), selection.variables, selection.runtime):
+        variables, runtime = selection.variables, selection.runtime
+        async for check in findings_of(address, site, reload(selection), variables, runtime, executable):
             found.append(check)
             if not out.json_mode:
                 out.lines([f"{'ok   ' if check.holds else 'WRONG'}  {check.name}: {check.words}"])
