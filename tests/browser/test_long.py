@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable
 
-from playwright.sync_api import CDPSession, Request, expect
+from playwright.sync_api import CDPSession, Request, WebSocket, expect
 
 from tests.browser.conftest import Chat, Guest
 
 Open = Callable[..., Guest]
 LOBBY = "#/chat/lobby"
+PINGREQ, PINGRESP = b"\xc0\x00", b"\xd0\x00"
 STEP_S = 10  # less than the page waits for an answer
 
 
@@ -22,6 +23,8 @@ class Sleeper:
         self.chat = chat
         self.calls: list[str] = []
         self._open = 0
+        self._pings = 0
+        self.page.on("websocket", self._watch_pings)
         self.page.on("request", self._asked)
         self.page.on("requestfinished", self._answered)
         self.page.goto(f"{chat.url}{LOBBY}")
@@ -36,12 +39,23 @@ class Sleeper:
     def _answered(self, request: Request) -> None:
         self._open -= request.method == "POST"
 
+    def _watch_pings(self, socket: WebSocket) -> None:
+        def count(frame: str | bytes, kind: bytes, by: int) -> None:
+            self._pings += by * (frame == kind)
+
+        def forget(_socket: WebSocket) -> None:
+            self._pings = 0
+
+        socket.on("framesent", lambda frame: count(frame, PINGREQ, 1))
+        socket.on("framereceived", lambda frame: count(frame, PINGRESP, -1))
+        socket.on("close", forget)
+
     def pass_time(self, seconds: int) -> None:
         """Let time pass at both ends, timer after timer, as it does while a page is open. Answers take none of it."""
         for _ in range(0, seconds, STEP_S):
             self.chat.clock.ahead_s += STEP_S
             self.page.clock.run_for(STEP_S * 1000)
-            while self._open:
+            while self._open or self._pings:
                 self.page.wait_for_timeout(5)
 
     def sleep(self, seconds: int) -> None:
