@@ -29,7 +29,19 @@ _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d+")
 _SITE_KEYS = frozenset({"bucket", "distribution", "url"})
 _MANAGED_KEYS = frozenset({"account", "role", "policy"})
 _ENDPOINT_KEYS = frozenset(
-    {"aws", "cognito-identity", "gateway", "gateway-ca", "iam", "iot", "iot-data", "service-quotas", "sts"}
+    {
+        "aws",
+        "cloudfront",
+        "cognito-identity",
+        "gateway",
+        "gateway-ca",
+        "iam",
+        "iot",
+        "iot-data",
+        "s3",
+        "service-quotas",
+        "sts",
+    }
 )
 
 

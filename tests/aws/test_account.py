@@ -10,8 +10,9 @@ import pytest
 
 from chatops.aws.iot import account_of, describe_endpoint
 from chatops.aws.session import Aws, AwsTarget
-from chatops.infra.planner import Action, make_plan
+from chatops.infra.planner import make_plan
 from chatops.infra.resources import Desired, Kind
+from chatops.infra.steps import Action
 
 pytestmark = pytest.mark.aws
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,10 +68,14 @@ class RunningStack:
 
 @contextmanager
 def running_stack(
-    directory: Path, *, quotas: Quotas = Quotas.PROTOCOL, ports: Ports | None = None
+    directory: Path,
+    *,
+    quotas: Quotas = Quotas.PROTOCOL,
+    ports: Ports | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> Generator[RunningStack]:
     loop = uvloop.new_event_loop()
-    stack = Stack(directory, quotas=quotas, ports=ports)
+    stack = Stack(directory, quotas=quotas, ports=ports, clock=clock)
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     running = RunningStack(stack, loop)
