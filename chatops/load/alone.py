@@ -94,7 +94,7 @@ async def run_swarm(
         vendor,
         make_client,
         stop=stop,
-        known=wishes.known,
+        known=swarm.share.identities_of(wishes.known),
         probe=probe,
         recorder=recorder,
         replay=wishes.replay,

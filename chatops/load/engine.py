@@ -7,7 +7,7 @@ disconnected in the end and what was counted so far is there.
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from chatops.errors import ChatopsError, ConnectionFailedError
@@ -72,7 +72,7 @@ class Engine:
         vendor, make_client: where credentials and connections come from.
         stop: set it to end the run early; it drains and leaves.
         link: the other processes; there are none when it is None.
-        known: identities of an earlier run, taken before new ones are made.
+        known: identities of an earlier run by number, taken in the place of new ones.
         probe: takes a few connects apart; none when it is None.
         recorder: writes down what happens; the engine flushes it, and leaves closing it to the caller.
         replay: a recorded rhythm, posted in place of the scenario's rate.
@@ -87,7 +87,7 @@ class Engine:
         *,
         stop: asyncio.Event,
         link: Link | None = None,
-        known: Sequence[str] = (),
+        known: Mapping[int, str] | None = None,
         probe: Probe | None = None,
         recorder: Recorder | None = None,
         replay: Replay | None = None,

@@ -7,7 +7,7 @@ the sum of its four stages; waiting for a pace is the load test's own and is not
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -139,7 +139,7 @@ class Joiner:
         rates: the paces, of all processes together.
         calls_at_once: how many Cognito calls are under way at most.
         stop: ends the joining early.
-        known: identities of an earlier run, taken before new ones are made.
+        known: identities of an earlier run by number, taken in the place of new ones.
         probe: takes a few connects apart; none when it is None.
         clock: seconds since the epoch, for the credentials' expiry.
     """
@@ -153,7 +153,7 @@ class Joiner:
         *,
         calls_at_once: int,
         stop: asyncio.Event,
-        known: Sequence[str] = (),
+        known: Mapping[int, str] | None = None,
         probe: Probe | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -161,7 +161,7 @@ class Joiner:
         self.first_error: ChatopsError | None = None
         self.last_credentials: GuestCredentials | None = None
         self._clock = clock
-        self._known = tuple(known)
+        self._known = known or {}
         self._probe = probe
         self._identities = swarm.scenario.identity_count
         self._vended: dict[int, asyncio.Future[tuple[GuestCredentials, float] | str]] = {}
@@ -222,10 +222,9 @@ class Joiner:
 
     async def _vend(self, index: int) -> tuple[GuestCredentials, float] | str:
         """Get one identity and its credentials; returns them and the seconds it took, or the cause of failure."""
-        if index < len(self._known):
-            known = await self._vend_known(self._known[index])
-            if known is not None:
-                return known
+        known = self._known.get(index)
+        if known is not None and (vended := await self._vend_known(known)) is not None:
+            return vended
         joining = self.joining
         stage = STAGES[0]
         try:

@@ -71,17 +71,18 @@ async def run(
         prices=prices or Prices(),
         wishes=wishes,
     )
+    shares = [Share(index, processes, scenario.identity_count) for index in range(processes)]
     assignments = [
         Assignment(
             scenario=scenario,
             run=name,
             target=target,
-            share=Share(index, processes, scenario.identity_count),
-            known=wishes.known,
+            share=share,
+            known=share.identities_of(wishes.known),
             events=wishes.folder / f"{EVENTS}-{index}" if wishes.folder is not None else None,
             replay=wishes.replay,
         )
-        for index in range(processes)
+        for index, share in enumerate(shares)
     ]
     children = _Children(assignments)
     fleet = Fleet(len(assignments), children.send, lead_s=_LEAD_S)
