@@ -100,16 +100,23 @@ class Percentiles:
 class Distribution:
     """A distribution of durations in microseconds, within 0.1 %; the maximum is exact."""
 
-    __slots__ = ("buckets", "max_us")
+    __slots__ = ("_counts", "max_us")
 
-    def __init__(self) -> None:
-        self.buckets = array("Q", bytes(8 * _BUCKETS))
-        self.max_us = 0
+    def __init__(self, counts: "array[int] | None" = None, max_us: int = 0) -> None:
+        # As far as they were needed; all of them would take 165 KB, and most distributions stay empty.
+        self._counts: array[int] = array("Q") if counts is None else counts
+        self.max_us = max_us
+
+    @property
+    def buckets(self) -> "array[int]":
+        """The counts of the buckets that are used."""
+        self._reach(self.used)
+        return self._counts[: self.used]
 
     @property
     def count(self) -> int:
         """How many samples there are."""
-        return sum(self.buckets[: self.used])
+        return sum(self.buckets)
 
     @property
     def used(self) -> int:
@@ -122,37 +129,44 @@ class Distribution:
         self.max_us = max(self.max_us, value_us)
         shift = value.bit_length() - _BITS
         bucket = value if shift <= 0 else shift * _HALF + (value >> shift)
-        self.buckets[bucket] += count
+        try:
+            self._counts[bucket] += count
+        except IndexError:
+            self._reach(min(_BUCKETS, bucket + _HALF))
+            self._counts[bucket] += count
         return bucket
+
+    def _reach(self, end: int) -> None:
+        """Have room for the first `end` buckets."""
+        missing = end - len(self._counts)
+        if missing > 0:
+            self._counts.frombytes(bytes(8 * missing))
 
     def merge(self, other: Self) -> None:
         """Add another distribution's samples."""
-        end = other.used
-        self.buckets[:end] = _lanewise(int.__add__, self.buckets[:end], other.buckets[:end])
         self.max_us = max(self.max_us, other.max_us)
+        if other._counts:
+            end = other.used
+            self._reach(end)
+            self._counts[:end] = _lanewise(int.__add__, self._counts[:end], other.buckets)
 
     def copy(self) -> Self:
         """The same samples, recorded into apart."""
-        same = type(self).__new__(type(self))
-        same.buckets, same.max_us = self.buckets[:], self.max_us
-        return same
+        return type(self)(self._counts[:], self.max_us)
 
     def since(self, earlier: Self) -> Self:
         """The samples that came after `earlier`, an older copy of this; the maximum is that of all."""
-        later = type(self)()
-        end = self.used
-        if self.buckets != earlier.buckets:
-            later.buckets[:end] = _lanewise(int.__sub__, self.buckets[:end], earlier.buckets[:end])
-        later.max_us = self.max_us
-        return later
+        earlier._reach(self.used)
+        mine, before = self.buckets, earlier._counts[: self.used]
+        return type(self)(None if mine == before else _lanewise(int.__sub__, mine, before), self.max_us)
 
     def __reduce__(self) -> tuple[Callable[..., "Distribution"], tuple[bytes, int]]:
         """Pickle as the part of the buckets that is used, compressed: some 2 KB in place of 165."""
-        return _restored, (zlib.compress(self.buckets[: self.used].tobytes(), 1), self.max_us)
+        return _restored, (zlib.compress(self._counts[: self.used].tobytes(), 1), self.max_us)
 
     def percentiles(self) -> Percentiles:
         """Read the percentiles, in milliseconds; each is the upper end of its bucket, as HdrHistogram has it."""
-        reached = list(accumulate(self.buckets[: self.used]))
+        reached = list(accumulate(self.buckets))
         total = reached[-1]
         if not total:
             return Percentiles(0)
@@ -164,14 +178,14 @@ class Distribution:
 
     def percentile_ms(self, percent: float) -> float | None:
         """One percentile, in milliseconds; None without samples."""
-        reached = list(accumulate(self.buckets[: self.used]))
+        reached = list(accumulate(self.buckets))
         if not reached[-1]:
             return None
         return min(upper_end(bisect_left(reached, _rank(reached[-1], percent))), self.max_us) / 1000
 
     def ranked_us(self, rank: int) -> int | None:
         """The `rank`-th smallest sample, counted from 1, in microseconds; None when there are not so many."""
-        reached = list(accumulate(self.buckets[: self.used]))
+        reached = list(accumulate(self.buckets))
         if not 0 < rank <= reached[-1]:
             return None
         return min(upper_end(bisect_left(reached, rank)), self.max_us)
@@ -395,12 +409,9 @@ def _gathered(distributions: dict[tuple[Window, Metric], Distribution], rows: di
 
 
 def _restored(packed: bytes, max_us: int) -> Distribution:
-    distribution = Distribution()
-    used: array[int] = array("Q")
-    used.frombytes(zlib.decompress(packed))
-    distribution.buckets[: len(used)] = used
-    distribution.max_us = max_us
-    return distribution
+    counts: array[int] = array("Q")
+    counts.frombytes(zlib.decompress(packed))
+    return Distribution(counts, max_us)
 
 
 def _lanewise(operation: Callable[[int, int], int], one: "array[int]", other: "array[int]") -> "array[int]":
