@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from chatops.cli import options
 from chatops.cli.context import Selection, open_environment, select
+from chatops.cli.interrupts import as_interrupts, undisturbed
 from chatops.cli.loadtest_plan import machine_of, show_plan
 from chatops.cli.loadtest_run import (
     Outputs,
@@ -241,16 +241,17 @@ def loadtest(
         max_cost=max_cost,
         outputs=Outputs(folder or _default_folder(environment.name), csv, junit),
     )
-    if find_limit:
-        from chatops.cli.loadtest_limit import search
+    with as_interrupts():
+        if find_limit:
+            from chatops.cli.loadtest_limit import search
 
-        search(request)
-    elif repeats is not None:
-        from chatops.cli.loadtest_repeat import repeat
+            search(request)
+        elif repeats is not None:
+            from chatops.cli.loadtest_repeat import repeat
 
-        repeat(request, repeats)
-    else:
-        _run(request, plan, _kept(place, selection) if reuse else None)
+            repeat(request, repeats)
+        else:
+            _run(request, plan, _kept(place, selection) if reuse else None)
 
 
 def _kept(place: Place, selection: Selection) -> "KeptIdentities":
@@ -262,7 +263,7 @@ def _kept(place: Place, selection: Selection) -> "KeptIdentities":
 def _run(request: Request, plan: "Preflight", kept: "KeptIdentities | None") -> None:
     from chatops.cli.report_files import check_export_path
     from chatops.load.front import Wishes
-    from chatops.load.run_folder import prepare
+    from chatops.load.run_folder import prepare, release
 
     out, place, outputs = request.out, request.place, request.outputs
     for path in (outputs.csv, outputs.junit):
@@ -282,15 +283,17 @@ def _run(request: Request, plan: "Preflight", kept: "KeptIdentities | None") -> 
     )
     try:
         result = request.run(out, place, request.scenario, wishes)
-    except ChatopsError:
+    except (ChatopsError, KeyboardInterrupt):
         if outputs.folder is not None:
-            with suppress(OSError):
-                outputs.folder.rmdir()  # when nothing has been written to it
+            release(outputs.folder)
         raise
-    show_result(out, result)
-    if result.identities.kept:
-        out.note(f"{result.identities.kept:,} identities are kept; --forget-identities deletes them")
-    write_outputs(out, place, plan, result, outputs)
+    with undisturbed(out.note, "writing the report") as presses:
+        show_result(out, result)
+        if result.identities.kept:
+            out.note(f"{result.identities.kept:,} identities are kept; --forget-identities deletes them")
+        write_outputs(out, place, plan, result, outputs)
+    if presses.count:
+        raise KeyboardInterrupt
     end(result)
 
 

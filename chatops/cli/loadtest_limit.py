@@ -37,10 +37,15 @@ def search(request: Request) -> None:
     def probe(posts_per_s: float) -> "Probe":
         scenario = dataclasses.replace(request.scenario, total_posts_per_s=posts_per_s)
         deliveries = scenario.offered_deliveries_per_s
-        plan = series.plan(scenario)
-        if plan.refusals and not request.force:
-            return Probe(posts_per_s, deliveries, Outcome.REFUSED, plan.refusals[0])
-        return _judged(posts_per_s, deliveries, series.run(scenario, plan))
+        if series.interrupted:
+            return Probe(posts_per_s, deliveries, Outcome.ENDED, "interrupted")
+        try:
+            plan = series.plan(scenario)
+            if plan.refusals and not request.force:
+                return Probe(posts_per_s, deliveries, Outcome.REFUSED, plan.refusals[0])
+            return _judged(posts_per_s, deliveries, series.run(scenario, plan))
+        except KeyboardInterrupt:
+            return Probe(posts_per_s, deliveries, Outcome.ENDED, "interrupted")
 
     try:
         found = find_limit(probe, request.scenario.offered_posts_per_s)

@@ -40,10 +40,12 @@ def repeat(request: Request, count: int) -> None:
     try:
         while len(documents) < count and not interrupted:
             each = dataclasses.replace(scenario, seed=scenario.seed + len(documents))
-            result = series.run(each, series.plan(each))
-            documents.append(result.document())
-            interrupted = result.interrupted
+            documents.append(series.run(each, series.plan(each)).document())
+            interrupted = series.interrupted
             out.note(repeat_line(len(documents), count, documents[-1]))
+    except KeyboardInterrupt:
+        interrupted = True
+        out.note(f"interrupted after {len(documents)} of {count} runs")
     finally:
         series.discard()
     found = Repeats(count, tuple(documents))

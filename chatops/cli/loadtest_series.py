@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from chatops.cli.interrupts import undisturbed
 from chatops.cli.loadtest_run import Outputs, Request, write_outputs
 from chatops.errors import ChatopsError
 
@@ -15,9 +16,14 @@ if TYPE_CHECKING:
 
 
 class Series:
-    """The runs of one command. The identities of the first serve all of them; `discard` deletes them at the end."""
+    """The runs of one command. The identities of the first serve all of them; `discard` deletes them at the end.
+
+    Attributes:
+        interrupted: no further run is wanted.
+    """
 
     def __init__(self, request: Request) -> None:
+        self.interrupted = False
         self._request = request
         self._identities: list[str] = []
         self._spent = 0.0
@@ -35,7 +41,7 @@ class Series:
     def run(self, scenario: "Scenario", plan: "Preflight") -> "RunResult":
         """Run one, write it to the next folder (`01`, `02` …), and keep its identities for the others."""
         from chatops.load.front import Wishes
-        from chatops.load.run_folder import prepare
+        from chatops.load.run_folder import prepare, release
 
         request = self._request
         self._number += 1
@@ -51,10 +57,19 @@ class Series:
             folder=folder,
             replay=request.rhythm,
         )
-        result = request.run(request.out, request.place, scenario, wishes)
+        try:
+            result = request.run(request.out, request.place, scenario, wishes)
+        except (ChatopsError, KeyboardInterrupt):
+            if folder is not None:
+                release(folder)
+            raise
         self._spent += result.cost_metered
-        write_outputs(request.out, request.place, plan, result, Outputs(folder))
-        return replace(result, identities=replace(result.identities, kept=0))
+        shared = replace(result.identities, kept=0, shared=result.identities.kept)
+        result = replace(result, identities=shared)
+        with undisturbed(request.out.note, "writing the report") as presses:
+            write_outputs(request.out, request.place, plan, result, Outputs(folder))
+        self.interrupted = result.interrupted or presses.count > 0
+        return result
 
     def _keep(self, identities: Sequence[str]) -> None:
         self._identities = list(dict.fromkeys([*self._identities, *identities]))
@@ -69,6 +84,7 @@ class Series:
             await discard(self._identities)
 
         try:
-            asyncio.run(deletion())
+            with undisturbed(self._request.out.note, "deleting the identities"):
+                asyncio.run(deletion())
         except ChatopsError as error:
             self._request.out.note(f"the {len(self._identities):,} identities stay in the pool: {error.problem}")

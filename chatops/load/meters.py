@@ -35,7 +35,9 @@ def last_second(statistics: Statistics) -> tuple[float | None, float | None]:
     return None, None
 
 
-def figures_so_far(totals: Totals, asked: int, cost_usd: float, *, across: bool = True) -> Mapping[str, Any]:
+def figures_so_far(
+    totals: Totals, asked: int, cost_usd: float, *, joined_in_s: float, across: bool = True
+) -> Mapping[str, Any]:
     """What thresholds ask for, of the steady window up to now; the same keys as in a run's document."""
     counts = asdict(total(totals.tallies, Window.STEADY))
     latency = headlines(totals.statistics, Window.STEADY, across=across)
@@ -49,6 +51,7 @@ def figures_so_far(totals: Totals, asked: int, cost_usd: float, *, across: bool 
         },
         "failures": {"disconnect": dict(totals.disconnects)},
         "cost_usd": {"metered": cost_usd},
+        "join": {"seconds": joined_in_s},
     }
 
 

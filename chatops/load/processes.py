@@ -96,9 +96,11 @@ class _Children:
         self._assignments = assignments
         self._processes: list[BaseProcess] = []
         self._mailboxes: list[Mailbox] = []
+        self._fleet: Fleet | None = None
 
     async def start(self, fleet: Fleet) -> None:
         """Start them all; what they say goes to the fleet."""
+        self._fleet = fleet
         context = multiprocessing.get_context("spawn")
         for index, assignment in enumerate(self._assignments):
             here, there = context.Pipe()
@@ -121,6 +123,9 @@ class _Children:
         """There is only this machine."""
 
     def _end(self) -> None:
+        if self._fleet is not None and not self._fleet.over:
+            for process in self._processes:
+                process.kill()  # somebody is in a hurry
         for mailbox in self._mailboxes:
             mailbox.close()
         for process in self._processes:
@@ -139,6 +144,8 @@ class _Children:
 
 
 def _child(connection: "Connection[Any, Any]", assignment: Assignment) -> None:
-    """A process of the run. Ctrl-C reaches it too, but what to do then is the front's to say."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A process of the run. Ctrl-C and its kin reach it too, but what to do then is the front's to say."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     asyncio.run(serve(connection, assignment))

@@ -59,13 +59,18 @@ class Second:
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """The anonymous identities that the run made and reused, and what became of them."""
+    """The anonymous identities that the run made and reused, and what became of them.
+
+    Attributes:
+        kept: for a later command; `shared` for the other runs of this one, which deletes them at its end.
+    """
 
     made: int
     discarded: int
     problem: str | None = None
     reused: int = 0
     kept: int = 0
+    shared: int = 0
 
 
 @dataclass(frozen=True, slots=True)

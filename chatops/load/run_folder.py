@@ -10,6 +10,7 @@ import platform
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from typing import Any
 from chatops import __version__
 from chatops.errors import ConfigurationError, UsageError
 from chatops.load.preflight import Preflight
-from chatops.load.recording import EVENTS
 from chatops.load.result import SCHEMA, RunResult
 from chatops.load.statistics import Distribution
 
 RUN = "run.json"
+CLAIM = ".claimed"
 KIND = "chatops loadtest"
 MOST_BYTES = 256 * 1024 * 1024
 _BYTES_A_DELIVERY = 16  # before compression 20; zlib halves most of it
@@ -50,28 +51,65 @@ def default_folder(environment: str, now: float) -> Path:
 
 
 def prepare(folder: Path, plan: Preflight) -> None:
-    """Make the folder and try it.
+    """Make the folder, try it, and claim it until `write_run` or `release`.
 
     Raises:
-        ConfigurationError: it cannot be made or written to, holds a run already, or its disk is (nearly) full.
+        ConfigurationError: it cannot be made or written to, holds a run already, another run writes to it, or its
+            disk is (nearly) full.
     """
     remedy = "name another folder with --out"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / RUN).exists():
             raise ConfigurationError(f"{folder} holds a run already", remedy)
-        probe = folder / f".{EVENTS}.{os.getpid()}"
-        probe.write_bytes(b"\0" * 4096)
-        probe.unlink()
+        if not _claim(folder / CLAIM):
+            raise ConfigurationError(f"Another run writes to {folder}", remedy)
         free = shutil.disk_usage(folder).free
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be written to: {error.strerror}", remedy) from None
     needed = _SPARE_BYTES + int((plan.publishes_in + plan.publishes_out) * plan.load_s) * _BYTES_A_DELIVERY
     if free < needed:
+        release(folder)
         raise ConfigurationError(
             f"{folder} is on a disk with {free / 1e6:,.0f} MB left; the run's events take about {needed / 1e6:,.0f} MB",
             f"make room, or {remedy}",
         )
+
+
+def _claim(file: Path) -> bool:
+    """Write this process's id to a file that is not there, or whose writer is gone; tells whether it could."""
+    for _ in range(2):
+        try:
+            with file.open("x", encoding="ascii") as claim:
+                claim.write(f"{os.getpid()}\n".ljust(4096))  # enough to show that there is room
+        except FileExistsError:
+            if _alive(file):
+                return False
+            file.unlink(missing_ok=True)
+        else:
+            return True
+    return False
+
+
+def _alive(file: Path) -> bool:
+    """Tell whether the process that a claim names is there, and not this one."""
+    try:
+        with file.open(encoding="ascii") as claim:
+            number = int(claim.read(16).split()[0])
+        if number > 0:
+            os.kill(number, 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, IndexError, OverflowError):
+        return False
+    return number > 0 and number != os.getpid()
+
+
+def release(folder: Path) -> None:
+    """Give a claimed folder up; it is removed when nothing has been written to it."""
+    with suppress(OSError):
+        (folder / CLAIM).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def run_document(result: RunResult, setting: Setting) -> dict[str, Any]:
@@ -115,6 +153,7 @@ def write_run(folder: Path, document: Mapping[str, Any]) -> None:
     try:
         temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         temporary.replace(folder / RUN)
+        (folder / CLAIM).unlink(missing_ok=True)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise ConfigurationError(

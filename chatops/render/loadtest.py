@@ -20,6 +20,7 @@ _LATENCIES = (
     ("ack", "acknowledged, from due"),
 )
 _PARTS = {"transport": "TCP, TLS", "upgrade": "WebSocket", "connack": "CONNACK"}
+_WHOLE = {"post": " (whole run)"}  # the headline's posts are those of the steady window
 _STAGES = ("identity", "credentials", "connect", "subscribe", "first_message")
 _FIGURES = ("p50", "p90", "p99", "p999", "p9999", "max")
 _WIDTH = 79
@@ -229,7 +230,7 @@ def _count(number: int, what: str) -> str:
 def _causes(document: Mapping[str, Any]) -> Iterator[str]:
     for kind, causes in document["failures"].items():
         for cause, count in sorted(causes.items(), key=lambda item: -item[1])[:5]:
-            yield f"failed       {count:,} x {safe_text(kind)}: {safe_text(cause)}"
+            yield f"failed       {count:,} x {safe_text(kind)}: {safe_text(cause)}{_WHOLE.get(kind, '')}"
 
 
 def wrapped(name: str, texts: Iterable[Any]) -> Iterator[str]:
