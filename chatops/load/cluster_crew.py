@@ -25,7 +25,8 @@ START_S = 60.0
 """Within this time every worker has to have begun its engines; one that is busy does not."""
 
 _WAITING_LETTERS = 16  # of each engine at the scheduler: whoever has more to say waits
-_BATCH_S = 0.05  # what gathers meanwhile is carried together
+_HEAR_S = 0.05  # what gathers meanwhile is carried together
+_WRITE_S = 0.25
 _ALIVE_S = 1.0
 _WATCH_S = 1.0
 _LEAVING_S = 10.0
@@ -105,7 +106,7 @@ class Crew:
                     f"{_named(sorted(missing))} did not begin within {START_S:.0f} s",
                     "see whether its threads are busy with other work, or leave it out",
                 )
-            for letter in await up.take(_WATCH_S):
+            for letter in await up.take_all(_WATCH_S):
                 await self._answer_to_roll(letter)
         found = tuple(self._present[index] for index in range(len(self._workers)))
         others = differing(this_build(), found)
@@ -200,7 +201,7 @@ class Crew:
             return
         patience = _LEAVING_S
         if not fleet.over:
-            patience = _BATCH_S + _ALIVE_S  # somebody is in a hurry
+            patience = _WRITE_S + _ALIVE_S  # somebody is in a hurry
             for index in self._boxes:
                 self.send(index, Stop())
         with contextlib.suppress(TimeoutError):
@@ -226,6 +227,8 @@ class Crew:
                     for box in self._boxes.values():
                         await box.put({"kind": "refused"})
                 if self._up is not None:
+                    for letter in await self._up.take_all(_HEAR_S):
+                        await self._refuse(letter)
                     await self._up.end()
                 for task in self._tasks:
                     task.release()
@@ -234,13 +237,13 @@ class Crew:
     async def _hear(self, fleet: Fleet, up: Letters) -> None:
         while True:
             try:
-                letters = await up.take()
+                letters = await up.take_all()
             except BROKEN:
                 self._gone()
                 return
             for letter in letters:
                 await self._heard(fleet, letter)
-            await asyncio.sleep(_BATCH_S)
+            await asyncio.sleep(_HEAR_S)
 
     async def _heard(self, fleet: Fleet, letter: Mapping[str, Any]) -> None:
         index = int(letter["engine"])
@@ -301,7 +304,7 @@ class Crew:
                 await self._boxes[index].put({"kind": "letters", "data": pickle.dumps(letters)})
                 if lost:
                     return
-                await asyncio.sleep(_BATCH_S)
+                await asyncio.sleep(_WRITE_S)
         except BROKEN:
             return  # whoever listens to all of them learns it too
 
