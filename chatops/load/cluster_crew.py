@@ -24,7 +24,7 @@ from chatops.load.totals import Totals
 START_S = 60.0
 """Within this time every worker has to have begun its engines; one that is busy does not."""
 
-_WAITING_LETTERS = 16  # of each engine at the scheduler: whoever has more to say waits
+_WAITING_LETTERS = (32, 4)  # at the scheduler, and more for each engine: whoever has more to say waits
 _HEAR_S = 0.05  # what gathers meanwhile is carried together
 _WRITE_S = 0.25
 _ALIVE_S = 1.0
@@ -90,7 +90,9 @@ class Crew:
         self._scheduler_clock = await link.clock()
         self._allowed_failures = await link.allowed_failures()
         self.own = await link.compare_clocks()
-        up = self._up = await link.letters(up_name(self._run), most=_WAITING_LETTERS * len(self._workers))
+        up = self._up = await link.letters(
+            up_name(self._run), most=_WAITING_LETTERS[0] + _WAITING_LETTERS[1] * len(self._workers)
+        )
         module = "chatops.load.cluster_engine"
         for index, worker in enumerate(self._workers):
             call = f"__import__({module!r}, fromlist=['carry']).carry({self._run!r}, {index})"

@@ -10,9 +10,11 @@ import contextlib
 import os
 import pickle
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -91,7 +93,8 @@ class _Engine:
             process = await asyncio.to_thread(_start, there.fileno())
         connection: Connection[Any, Any] = Connection(os.dup(here.fileno()))
         mailbox = Mailbox(connection, self._out.put_nowait)
-        mailbox.send((_read(assignment), SILENT_S))
+        folder = Path(tempfile.mkdtemp(prefix="chatops-"))
+        mailbox.send((_read(assignment), SILENT_S, folder))
         listening = asyncio.create_task(self._listen(mailbox))
         try:
             while (message := await self._out.get()) is not None:
@@ -100,6 +103,7 @@ class _Engine:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
             await asyncio.to_thread(_end, mailbox, here, process)
+            shutil.rmtree(folder, ignore_errors=True)  # an engine that was killed has left it
         return how_it_ended(process.returncode)
 
     async def _listen(self, mailbox: Mailbox) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import pickle
 import signal
 import subprocess
@@ -179,6 +180,31 @@ def test_a_killed_worker_makes_the_run_partial_and_another_one_comes_too_late(
     assert len(result.cluster.late_workers) == 1
     assert any("1 workers joined the cluster after the start" in warning for warning in result.warnings)
     assert len(events_files(tmp_path / "run")) == 2
+
+
+def test_an_engine_that_is_killed_is_named_while_its_worker_lives_on(
+    stack: RunningStack, chat: Environment, two: Cluster
+) -> None:
+    def strike() -> None:
+        os.kill(two.engines()[0], signal.SIGKILL)
+
+    result = load(stack, chat, two, replace(SCENARIO, duration_s=5.0), events=At(strike))
+    words = " ".join(result.reasons)
+    assert result.verdict in {Verdict.PARTIAL, Verdict.NOT_VALID}
+    assert "killed by SIGKILL), and with it its 10 clients" in words
+    assert (result.counts.lost, result.counts.unexpected) == (0, 0)
+    assert result.cluster is not None
+    assert all(machine.checked for machine in result.cluster.machines)
+
+
+def test_engines_refuse_a_start_that_has_passed(
+    stack: RunningStack, chat: Environment, two: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "LEAD_S", -5.0)
+    result = load(stack, chat, two, SCENARIO)
+    assert result.verdict is Verdict.PARTIAL
+    assert " ".join(result.reasons).count("learned of the start") == 2
+    assert (result.joined, result.counts.due, result.counts.received) == (20, 0, 0)
 
 
 def test_a_task_that_dask_runs_again_is_sent_away(stack: RunningStack, chat: Environment, tmp_path: Path) -> None:
