@@ -1,13 +1,14 @@
 """A process that carries one of several engines of a run, whoever started it and whatever is at the pipe's other end.
 
 `python -m chatops.load.child FD` is that process where it cannot be a child of `multiprocessing`: Dask's workers are
-daemons, which may have none. The first thing that it reads from the pipe is its assignment.
+daemons, which may have none. The first thing that it reads from the pipe is its assignment, for how long it may hear
+nothing, and a folder for its files, which it deletes.
 """
 
 import asyncio
+import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -19,7 +20,11 @@ from chatops.load.protocol import Assignment, Finished, FromProcess, Piece, ToPr
 from chatops.load.recording import EVENTS
 from chatops.load.worker import Worker
 
-PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 32 * 1024
+HOME_BYTES_PER_S = 8e6
+"""How fast all engines together bring their files home at most; slower where the way is, as they wait for it."""
+
+_CLOSING_S = 1.0
 
 
 async def serve(connection: "Connection[Any, Any]", assignment: Assignment, *, silent_s: float | None = None) -> None:
@@ -33,7 +38,7 @@ async def serve(connection: "Connection[Any, Any]", assignment: Assignment, *, s
 
     def received(message: ToProcess | None) -> None:
         if message is None:
-            worker.abandoned()  # the front is gone
+            patience.lose()  # the front is gone
         else:
             patience.renew()
             worker.received(message)
@@ -50,41 +55,50 @@ async def serve(connection: "Connection[Any, Any]", assignment: Assignment, *, s
     try:
         await worker.run()
         if away is not None:
-            _bring_home(away, mailbox.send)
+            await _bring_home(away, mailbox.send, PIECE_BYTES * assignment.share.count / HOME_BYTES_PER_S)
     except Exception as error:
         words = f"{type(error).__name__}: {error}"
         mailbox.send(Finished(None, "ChatopsError", (words, "this is a bug in chatops; please report it")))
         raise
     finally:
-        patience.end()
         for message in last:
             mailbox.send(message)
-        await asyncio.to_thread(mailbox.close)
+        while not await asyncio.to_thread(mailbox.close, _CLOSING_S) and not patience.over:
+            pass  # the way home may be long
+        patience.end()
 
 
 class _Patience:
-    """Calls `over` when it is not renewed in time; never when `seconds` is None."""
+    """Calls `gone` when it is not renewed in time; never when `seconds` is None."""
 
-    def __init__(self, seconds: float | None, over: Callable[[], None]) -> None:
-        self._seconds, self._over = seconds, over
+    def __init__(self, seconds: float | None, gone: Callable[[], None]) -> None:
+        self.over = False
+        self._seconds, self._gone = seconds, gone
         self._waiting: asyncio.TimerHandle | None = None
         self.renew()
 
     def renew(self) -> None:
         self.end()
         if self._seconds is not None:
-            self._waiting = asyncio.get_running_loop().call_later(self._seconds, self._over)
+            self._waiting = asyncio.get_running_loop().call_later(self._seconds, self.lose)
+
+    def lose(self) -> None:
+        """It is over at once."""
+        self.end()
+        self.over = True
+        self._gone()
 
     def end(self) -> None:
         if self._waiting is not None:
             self._waiting.cancel()
 
 
-def _bring_home(file: Path, send: Callable[[Piece], None]) -> None:
+async def _bring_home(file: Path, send: Callable[[Piece], None], pause_s: float) -> None:
     """Send a file that the recorder has kept small enough."""
     with file.open("rb") as content:
         while piece := content.read(PIECE_BYTES):
             send(Piece(piece))
+            await asyncio.sleep(pause_s)
 
 
 def how_it_ended(code: int | None) -> str:
@@ -104,11 +118,13 @@ def main() -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection: Connection[Any, Any] = Connection(int(sys.argv[1]))
-    assignment, silent_s = connection.recv()
-    with tempfile.TemporaryDirectory(prefix="chatops-") as folder:
+    assignment, silent_s, folder = connection.recv()
+    try:
         if assignment.events_home is not None:
-            assignment = replace(assignment, events=Path(folder) / f"{EVENTS}-{assignment.share.index}")
+            assignment = replace(assignment, events=folder / f"{EVENTS}-{assignment.share.index}")
         asyncio.run(serve(connection, assignment, silent_s=silent_s))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # whoever made it may be gone
 
 
 if __name__ == "__main__":

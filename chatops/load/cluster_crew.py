@@ -24,8 +24,9 @@ from chatops.load.totals import Totals
 START_S = 60.0
 """Within this time every worker has to have begun its engines; one that is busy does not."""
 
-_WAITING_LETTERS = 16  # of each engine at the scheduler: whoever has more to say waits
-_BATCH_S = 0.05  # what gathers meanwhile is carried together
+_WAITING_LETTERS = (32, 4)  # at the scheduler, and more for each engine: whoever has more to say waits
+_HEAR_S = 0.05  # what gathers meanwhile is carried together
+_WRITE_S = 0.25
 _ALIVE_S = 1.0
 _WATCH_S = 1.0
 _LEAVING_S = 10.0
@@ -89,7 +90,9 @@ class Crew:
         self._scheduler_clock = await link.clock()
         self._allowed_failures = await link.allowed_failures()
         self.own = await link.compare_clocks()
-        up = self._up = await link.letters(up_name(self._run), most=_WAITING_LETTERS * len(self._workers))
+        up = self._up = await link.letters(
+            up_name(self._run), most=_WAITING_LETTERS[0] + _WAITING_LETTERS[1] * len(self._workers)
+        )
         module = "chatops.load.cluster_engine"
         for index, worker in enumerate(self._workers):
             call = f"__import__({module!r}, fromlist=['carry']).carry({self._run!r}, {index})"
@@ -105,7 +108,7 @@ class Crew:
                     f"{_named(sorted(missing))} did not begin within {START_S:.0f} s",
                     "see whether its threads are busy with other work, or leave it out",
                 )
-            for letter in await up.take(_WATCH_S):
+            for letter in await up.take_all(_WATCH_S):
                 await self._answer_to_roll(letter)
         found = tuple(self._present[index] for index in range(len(self._workers)))
         others = differing(this_build(), found)
@@ -200,7 +203,7 @@ class Crew:
             return
         patience = _LEAVING_S
         if not fleet.over:
-            patience = _BATCH_S + _ALIVE_S  # somebody is in a hurry
+            patience = _WRITE_S + _ALIVE_S  # somebody is in a hurry
             for index in self._boxes:
                 self.send(index, Stop())
         with contextlib.suppress(TimeoutError):
@@ -226,6 +229,8 @@ class Crew:
                     for box in self._boxes.values():
                         await box.put({"kind": "refused"})
                 if self._up is not None:
+                    for letter in await self._up.take_all(_HEAR_S):
+                        await self._refuse(letter)
                     await self._up.end()
                 for task in self._tasks:
                     task.release()
@@ -234,13 +239,13 @@ class Crew:
     async def _hear(self, fleet: Fleet, up: Letters) -> None:
         while True:
             try:
-                letters = await up.take()
+                letters = await up.take_all()
             except BROKEN:
                 self._gone()
                 return
             for letter in letters:
                 await self._heard(fleet, letter)
-            await asyncio.sleep(_BATCH_S)
+            await asyncio.sleep(_HEAR_S)
 
     async def _heard(self, fleet: Fleet, letter: Mapping[str, Any]) -> None:
         index = int(letter["engine"])
@@ -301,7 +306,7 @@ class Crew:
                 await self._boxes[index].put({"kind": "letters", "data": pickle.dumps(letters)})
                 if lost:
                     return
-                await asyncio.sleep(_BATCH_S)
+                await asyncio.sleep(_WRITE_S)
         except BROKEN:
             return  # whoever listens to all of them learns it too
 

@@ -10,10 +10,11 @@ import contextlib
 import os
 import pickle
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from chatops.load.roll_call import Presence
 SILENT_S = 20.0
 """An engine leaves when the front has said nothing for so long."""
 
-ASSIGNED_WITHIN_S = 120.0
+ASSIGNED_WITHIN_S = 75.0
 _ENDING_S = 30.0
 
 
@@ -50,9 +51,9 @@ async def _carry(run: str, engine: int, worker: str, scheduler: str, security: A
         try:
             presence = Presence.here(worker, await link.compare_clocks())
             await voice.say("here", presence=presence.plain())
-            letters = await box.take(ASSIGNED_WITHIN_S)
-            if letters and letters[0]["kind"] == "assignment":
-                how = await _Engine(box, voice).run(letters)
+            letter = await box.take(ASSIGNED_WITHIN_S)
+            if letter is not None and letter["kind"] == "assignment":
+                how = await _Engine(box, voice).run(letter["data"])
                 reading = await link.compare_clocks()
                 await voice.say("left", how=how, ahead_ns=reading.ahead_ns, bound_ns=reading.bound_ns)
             await box.end()
@@ -85,19 +86,16 @@ class _Engine:
         self._voice = voice
         self._out: asyncio.Queue[Any | None] = asyncio.Queue()
 
-    async def run(self, letters: Sequence[Mapping[str, Any]]) -> str:
-        """Start it, and carry messages until it has ended; returns how it ended, in words.
-
-        Args:
-            letters: the assignment, and what has come after it.
-        """
+    async def run(self, assignment: bytes) -> str:
+        """Start it, and carry messages until it has ended; returns how it ended, in words."""
         here, there = socket.socketpair()
         with there:  # only the engine keeps its end, so that it shows when it is gone
             process = await asyncio.to_thread(_start, there.fileno())
         connection: Connection[Any, Any] = Connection(os.dup(here.fileno()))
         mailbox = Mailbox(connection, self._out.put_nowait)
-        mailbox.send((_read(letters[0]["data"]), SILENT_S))
-        listening = asyncio.create_task(self._listen(mailbox, letters[1:]))
+        folder = Path(tempfile.mkdtemp(prefix="chatops-"))
+        mailbox.send((_read(assignment), SILENT_S, folder))
+        listening = asyncio.create_task(self._listen(mailbox))
         try:
             while (message := await self._out.get()) is not None:
                 await self._voice.say("said", data=pickle.dumps(message))
@@ -105,16 +103,15 @@ class _Engine:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
             await asyncio.to_thread(_end, mailbox, here, process)
+            shutil.rmtree(folder, ignore_errors=True)  # an engine that was killed has left it
         return how_it_ended(process.returncode)
 
-    async def _listen(self, mailbox: Mailbox, letters: Sequence[Mapping[str, Any]]) -> None:
+    async def _listen(self, mailbox: Mailbox) -> None:
         """Pass on what the front says, until the scheduler is gone: then the engine has to be told."""
         try:
-            while True:
-                for letter in letters:
-                    for message in _read(letter["data"]):
-                        mailbox.send(message)
-                letters = await self._box.take()
+            while (letter := await self._box.take()) is not None:
+                for message in _read(letter["data"]):
+                    mailbox.send(message)
         finally:
             self._out.put_nowait(None)
 

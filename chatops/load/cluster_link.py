@@ -77,15 +77,20 @@ class Letters:
         """The queue's name."""
         return str(self._queue.name)
 
-    async def take(self, most_s: float | None = None) -> list[Mapping[str, Any]]:
-        """All that has arrived, at least one; nothing when nothing comes within `most_s`."""
+    async def take(self, most_s: float | None = None) -> Mapping[str, Any] | None:
+        """The next letter; None when there is none within `most_s`."""
         if self._getting is None:
             self._getting = asyncio.create_task(self._queue.get())
         done, _ = await asyncio.wait({self._getting}, timeout=most_s)
         if not done:
-            return []
-        first, self._getting = self._getting.result(), None
-        return [first, *await self._queue.get(batch=True)]
+            return None
+        found, self._getting = self._getting.result(), None
+        return dict(found)
+
+    async def take_all(self, most_s: float | None = None) -> list[Mapping[str, Any]]:
+        """All that has arrived, at least one; nothing when nothing comes within `most_s`."""
+        first = await self.take(most_s)
+        return [] if first is None else [first, *await self._queue.get(batch=True)]
 
     async def put(self, letter: Mapping[str, Any], *, within_s: float = PUT_S) -> None:
         """Add a letter, when there is room."""

@@ -31,10 +31,11 @@ class Mailbox:
         """Send a message; it is dropped when the other end is gone."""
         self._out.put(message)
 
-    def close(self) -> None:
-        """Send what is under way, and end; blocks for a moment."""
+    def close(self, most_s: float = _CLOSING_S) -> bool:
+        """Send what is under way, and end; blocks for so long at most, and tells whether all is sent."""
         self._out.put(None)
-        self._writer.join(_CLOSING_S)
+        self._writer.join(most_s)
+        return not self._writer.is_alive()
 
     def _write(self) -> None:
         while (message := self._out.get()) is not None:

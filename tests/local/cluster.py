@@ -43,6 +43,12 @@ class Cluster:
         wait_for(self._file.exists, self)
         self.address = self.identity()["address"]
 
+    def restart(self) -> None:
+        """Kill the scheduler and start another one at its address."""
+        self.scheduler.kill()
+        self.scheduler.wait()
+        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", self.address.rpartition(":")[2])
+
     def identity(self) -> dict[str, Any]:
         """What the scheduler has written of itself."""
         end = time.monotonic() + WAIT_S

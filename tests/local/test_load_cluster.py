@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import pickle
 import signal
 import subprocess
@@ -141,7 +142,7 @@ def test_no_credentials_of_the_operator_travel(
 class At:
     """Does something once, as soon as a run has come far enough."""
 
-    def __init__(self, action: Any, deliveries: int = 100) -> None:
+    def __init__(self, action: Any, deliveries: int = 400) -> None:
         self._action, self._deliveries = action, deliveries
         self.done = False
 
@@ -181,6 +182,31 @@ def test_a_killed_worker_makes_the_run_partial_and_another_one_comes_too_late(
     assert len(events_files(tmp_path / "run")) == 2
 
 
+def test_an_engine_that_is_killed_is_named_while_its_worker_lives_on(
+    stack: RunningStack, chat: Environment, two: Cluster
+) -> None:
+    def strike() -> None:
+        os.kill(two.engines()[0], signal.SIGKILL)
+
+    result = load(stack, chat, two, replace(SCENARIO, duration_s=5.0), events=At(strike))
+    words = " ".join(result.reasons)
+    assert result.verdict in {Verdict.PARTIAL, Verdict.NOT_VALID}
+    assert "killed by SIGKILL), and with it its 10 clients" in words
+    assert (result.counts.lost, result.counts.unexpected) == (0, 0)
+    assert result.cluster is not None
+    assert all(machine.checked for machine in result.cluster.machines)
+
+
+def test_engines_refuse_a_start_that_has_passed(
+    stack: RunningStack, chat: Environment, two: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "LEAD_S", -5.0)
+    result = load(stack, chat, two, SCENARIO)
+    assert result.verdict is Verdict.PARTIAL
+    assert " ".join(result.reasons).count("learned of the start") == 2
+    assert (result.joined, result.counts.due, result.counts.received) == (20, 0, 0)
+
+
 def test_a_task_that_dask_runs_again_is_sent_away(stack: RunningStack, chat: Environment, tmp_path: Path) -> None:
     tried: list[subprocess.Popen[bytes]] = []
     with cluster(tmp_path / "cluster", threads=2) as made:
@@ -211,11 +237,14 @@ with Client(sys.argv[1]) as client:
 """
 
 
-def test_a_scheduler_that_is_killed_or_replaced_ends_the_run_in_a_report(
-    stack: RunningStack, chat: Environment, tmp_path: Path
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_scheduler_that_is_killed_or_restarted_ends_the_run_in_a_report(
+    stack: RunningStack, chat: Environment, tmp_path: Path, *, restarted: bool
 ) -> None:
     with cluster(tmp_path / "cluster") as made:
-        result = load(stack, chat, made, replace(SCENARIO, duration_s=60.0), events=At(made.scheduler.kill))
+        strike = At(made.restart if restarted else made.scheduler.kill)
+        result = load(stack, chat, made, replace(SCENARIO, duration_s=60.0), events=strike)
+        assert strike.done
         engines = made.engines()
         wait_for(lambda: not any(alive(pid) for pid in engines), made)
         assert made.leftovers() == []
@@ -223,7 +252,7 @@ def test_a_scheduler_that_is_killed_or_replaced_ends_the_run_in_a_report(
     assert " ".join(result.reasons).count("is gone") == 2
     counts = result.counts
     assert (counts.lost, counts.duplicate, counts.unexpected) == (0, 0, 0)
-    assert 100 < counts.received < 60 * 300
+    assert 0 < counts.received < 60 * 300
 
 
 def test_a_scheduler_that_hangs_counts_as_gone(stack: RunningStack, chat: Environment, tmp_path: Path) -> None:
