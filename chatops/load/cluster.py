@@ -31,7 +31,7 @@ LEAD_S = 2.0
 """From the last join to the start; more where the scheduler is far away. Engines refuse a start that has passed."""
 
 EVENTS_HOME_BYTES = 64 * 1024 * 1024
-"""What all engines together bring home of their files of events; some seven million deliveries."""
+"""What all engines together bring home of their files of events: ten million deliveries and more."""
 
 MOST_ENGINES = 256
 WORKERS_WITHIN_S = 10.0
