@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from chatops.aws import cloudfront, hosting, iam
+from chatops.aws.cloudfront import NamedKind
 from chatops.infra.permissions import ALWAYS_ALLOWED, COMMANDS, IMPLIED, RARE
 from tests.local.cli import Finished, assert_two_line_error, chatops
 from tests.local.harness import RunningStack
@@ -120,9 +121,10 @@ def test_drift_is_said_and_mended(shell: Shell, stack: RunningStack) -> None:
     distribution = cloudfront.find_distribution(aws, found["distribution"])
     assert distribution is not None
     cloudfront.change_distribution(aws, distribution, {**distribution.properties(), "DefaultRootObject": "other.html"})
-    policy = cloudfront.find_headers_policy(aws, bucket)
+    policy = cloudfront.find_named(aws, NamedKind.HEADERS_POLICY, bucket)
     assert policy is not None
-    cloudfront.put_headers_policy(aws, policy, cloudfront.headers_config(bucket, "by hand", {}))
+    by_hand = cloudfront.headers_config(bucket, "by hand", {})
+    cloudfront.put_named(aws, NamedKind.HEADERS_POLICY, policy, by_hand)
     status = shell.document("status", "--env", "drift")
     states = {r["resource"]: r["state"] for r in status["resources"]}  # type: ignore[attr-defined]
     assert {kind for kind, state in states.items() if state != "there"} == {
@@ -147,6 +149,38 @@ def test_it_is_found_again_without_the_file(shell: Shell, stack: RunningStack) -
     assert shell("teardown", "--env", "lost", "--yes").code == 0
     assert left_of(stack, "lost") == []
     assert hosting.find_bucket(stack.aws(), "somebodys-own-bucket-name", ACCOUNT) is None
+
+
+def test_a_distribution_that_somebody_renamed_is_found_by_the_file_and_named_again(
+    shell: Shell, stack: RunningStack
+) -> None:
+    set_up(shell, "renamed")
+    published(shell, "renamed")
+    aws = stack.aws()
+    found = cloudfront.find_distribution(aws, shell.environment("renamed").site["distribution"])
+    assert found is not None
+    cloudfront.change_distribution(aws, found, {**found.properties(), "Comment": "the old page", "Enabled": False})
+    assert shell("plan", "--env", "renamed").code == 8
+    published(shell, "renamed")
+    assert len(list(cloudfront.find_distributions(aws, found.properties()["Comment"]))) == 1
+    assert shell("plan", "--env", "renamed").code == 0
+
+
+def test_what_somebody_added_to_the_distribution_stays(shell: Shell, stack: RunningStack) -> None:
+    set_up(shell, "domain")
+    published(shell, "domain")
+    aws = stack.aws()
+    identifier = shell.environment("domain").site["distribution"]
+    found = cloudfront.find_distribution(aws, identifier)
+    assert found is not None
+    aliases = {"Quantity": 1, "Items": ["chat.example.org"]}
+    config = {**found.config, "Aliases": aliases, "DefaultRootObject": "other.html"}
+    aws.call("cloudfront", "update_distribution", Id=identifier, IfMatch=found.etag, DistributionConfig=config)
+    assert published(shell, "domain") == "https://chat.example.org/"
+    mended = cloudfront.find_distribution(aws, identifier)
+    assert mended is not None
+    assert mended.config["Aliases"] == aliases
+    assert mended.config["DefaultRootObject"] == "index.html"
 
 
 def test_a_plain_website_and_back(shell: Shell, stack: RunningStack) -> None:
@@ -385,15 +419,10 @@ def test_the_permissions_of_publishing_are_what_it_calls(shell: Shell, stack: Ru
     site = shell.environment("calls").site
     aws = stack.aws()
     aws.call("s3", "put_object", Bucket=site["bucket"], Key="assets/old.js", Body=b"old")
-    for find, put in (
-        (cloudfront.find_access_control, cloudfront.put_access_control),
-        (cloudfront.find_headers_policy, cloudfront.put_headers_policy),
-    ):
-        found = find(aws, site["bucket"])
+    for kind, key in ((NamedKind.ACCESS_CONTROL, "Description"), (NamedKind.HEADERS_POLICY, "Comment")):
+        found = cloudfront.find_named(aws, kind, site["bucket"])
         assert found is not None
-        config = {**found.config, "Description": "by hand", "Comment": "by hand"}
-        config.pop("Comment" if find is cloudfront.find_access_control else "Description")
-        put(aws, found, config)
+        cloudfront.put_named(aws, kind, found, {**found.config, key: "by hand"})
     distribution = cloudfront.find_distribution(aws, site["distribution"])
     assert distribution is not None
     cloudfront.change_distribution(aws, distribution, {**distribution.properties(), "DefaultRootObject": "x"})
