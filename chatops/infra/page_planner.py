@@ -135,12 +135,19 @@ def is_published_in(aws: Aws, desired: Desired, bucket: str) -> bool:
 
 
 def page_steps(
-    aws: Aws, desired: Desired, placement: Placement, found: FoundPage, content: Content | None
+    aws: Aws,
+    desired: Desired,
+    placement: Placement,
+    found: FoundPage,
+    content: Content | None,
+    *,
+    is_outdated: bool = False,
 ) -> Iterator[Step]:
     """What is to be done so that the page is at `placement`, in order.
 
     Args:
         content: None leaves files and headers uncompared.
+        is_outdated: whether the page will have to name what the same plan makes anew.
 
     Raises:
         ConfigurationError: there are two distributions.
@@ -157,7 +164,10 @@ def page_steps(
         yield _headers_step(desired, found, content)
         yield _distribution_step(desired, placement, found)
     yield _bucket_policy_step(desired, placement, found)
-    yield _files_step(aws, placement, found, content)
+    if is_outdated and found.bucket is not None:
+        yield Step(Action.CHANGE, Kind.PAGE_FILES, placement.bucket, "they name what is made anew")
+    else:
+        yield _files_step(aws, placement, found, content)
     if placement.host is Host.WEBSITE:
         yield from _cloudfront_deletions(found, "the page is a plain website now")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chatops.aws import cloudfront, hosting, iam
+from chatops.aws import cloudfront, cognito, hosting, iam
 from chatops.aws.cloudfront import NamedKind
 from chatops.infra.permissions import ALWAYS_ALLOWED, COMMANDS, IMPLIED, RARE
 from tests.local.cli import Finished, assert_two_line_error, chatops
@@ -156,6 +156,16 @@ def test_it_is_found_again_without_the_file(shell: Shell, set_up: SetUp, stack: 
     assert shell("teardown", "--env", "lost", "--yes").code == 0
     assert left_of(stack, "lost") == []
     assert hosting.find_bucket(stack.aws(), "somebodys-own-bucket-name", ACCOUNT) is None
+
+
+def test_a_page_follows_a_pool_that_is_made_anew(shell: Shell, set_up: SetUp, stack: RunningStack) -> None:
+    set_up("reborn")
+    url = published(shell, "reborn")
+    cognito.delete_pool(stack.aws(), shell.environment("reborn").identity_pool_id)
+    mended = shell("setup", "--env", "reborn", "--yes")
+    assert mended.code == 0, mended.stderr
+    assert json.loads(get(url, "/config.json")[2])["identityPoolId"] == shell.environment("reborn").identity_pool_id
+    assert shell("plan", "--env", "reborn").code == 0
 
 
 def test_a_distribution_that_somebody_renamed_is_found_by_the_file_and_named_again(
