@@ -403,11 +403,14 @@ def test_names_that_cannot_be_a_buckets(shell: Shell, set_up: SetUp, name: str, 
 
 def test_what_cannot_be_published(shell: Shell, set_up: SetUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_two_line_error(_errors(publish(shell, "nowhere")), 3, "setup --env nowhere")
+    assert shell.proxy.actions == []
     set_up("ready")
     asked = shell("site", "publish", "--env", "ready")
     assert_two_line_error(_errors(asked), 2, "--yes")
     assert_two_line_error(_errors(publish(shell, "ready", "--website", "--cloudfront")), 2, "exclude")
     assert_two_line_error(_errors(publish(shell, "ready", "--zip", "nowhere/page.zip")), 3, "nowhere/page.zip")
+    for folder in (".", "/", str(tmp_path)):
+        assert_two_line_error(_errors(publish(shell, "ready", "--zip", folder)), 3, "is a folder")
     assert_two_line_error(_errors(publish(shell, "ready", "--zip", "page.zip", "--website")), 2, "--zip")
     assert writes(shell.proxy) == []
     published(shell, "ready")
