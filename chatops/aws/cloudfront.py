@@ -6,6 +6,7 @@ response headers policy. Only a distribution can carry tags; the other two are k
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from chatops.aws.session import Aws
@@ -38,11 +39,18 @@ class Distribution:
     config: Mapping[str, Any]
     etag: str
 
+    @property
+    def host(self) -> str:
+        """The host name for people: a domain of the operator's own where there is one."""
+        aliases = self.config.get("Aliases", {}).get("Items") or [self.domain]
+        return str(aliases[0])
+
     def properties(self) -> dict[str, Any]:
         """The properties that a page cares for; see `wanted_distribution`."""
         origins = self.config.get("Origins", {}).get("Items", [])
         behaviour = self.config.get("DefaultCacheBehavior", {})
         return {
+            "Comment": self.config.get("Comment", ""),
             "Enabled": self.enabled,
             "DefaultRootObject": self.config.get("DefaultRootObject", ""),
             "Origins": [
@@ -56,6 +64,28 @@ class Distribution:
         }
 
 
+class NamedKind(Enum):
+    """What is known by its name and works alike; the value is boto3's word for one."""
+
+    ACCESS_CONTROL = "origin_access_control"
+    HEADERS_POLICY = "response_headers_policy"
+
+    @property
+    def plural(self) -> str:
+        """boto3's word for many."""
+        return self.value.replace("policy", "policie") + "s"
+
+    @property
+    def element(self) -> str:
+        """CloudFront's word for one."""
+        return "".join(word.capitalize() for word in self.value.split("_"))
+
+    @property
+    def config_key(self) -> str:
+        """CloudFront's word for its configuration."""
+        return f"{self.element}Config"
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
     """An origin access control or a response headers policy, known by its name."""
@@ -65,9 +95,14 @@ class Named:
     config: Mapping[str, Any]
 
 
-def wanted_distribution(origin: str, access_id: str, headers_id: str) -> dict[str, Any]:
-    """The properties of a page's distribution: those that `Distribution.properties` reads."""
+def wanted_distribution(comment: str, origin: str, access_id: str, headers_id: str) -> dict[str, Any]:
+    """The properties of a page's distribution: those that `Distribution.properties` reads.
+
+    Args:
+        comment: by which it is found again.
+    """
     return {
+        "Comment": comment,
         "Enabled": True,
         "DefaultRootObject": "index.html",
         "Origins": [{"DomainName": origin, "OriginPath": "", "OriginAccessControlId": access_id}],
@@ -105,7 +140,7 @@ def find_distribution(aws: Aws, distribution_id: str) -> Distribution | None:
 
 
 def create_distribution(
-    aws: Aws, reference: str, comment: str, properties: Mapping[str, Any], tags: Mapping[str, str]
+    aws: Aws, reference: str, properties: Mapping[str, Any], tags: Mapping[str, str]
 ) -> Distribution:
     """Make a distribution.
 
@@ -116,7 +151,7 @@ def create_distribution(
     Raises:
         AlreadyExistsError: a distribution was made with this reference.
     """
-    config = _config({"CallerReference": reference}, comment, properties)
+    config = _config({"CallerReference": reference}, properties)
     request = {"DistributionConfig": config, "Tags": {"Items": [{"Key": k, "Value": v} for k, v in tags.items()]}}
     answer = aws.call("cloudfront", "create_distribution_with_tags", DistributionConfigWithTags=request)
     return _distribution(answer, tags)
@@ -124,27 +159,12 @@ def create_distribution(
 
 def change_distribution(aws: Aws, present: Distribution, properties: Mapping[str, Any]) -> None:
     """Change a distribution; what the page does not care for stays as it is."""
-    comment = str(present.config.get("Comment", ""))
-    config = _config(present.config, comment, properties)
-    aws.call(
-        "cloudfront",
-        "update_distribution",
-        Id=present.distribution_id,
-        IfMatch=present.etag,
-        DistributionConfig=config,
-    )
+    _update(aws, present, _config(present.config, properties))
 
 
 def disable_distribution(aws: Aws, present: Distribution) -> None:
     """Have a distribution answer nobody any more; only then can it be deleted, once that is deployed."""
-    config = {**present.config, "Enabled": False}
-    aws.call(
-        "cloudfront",
-        "update_distribution",
-        Id=present.distribution_id,
-        IfMatch=present.etag,
-        DistributionConfig=config,
-    )
+    _update(aws, present, {**present.config, "Enabled": False})
 
 
 def delete_distribution(aws: Aws, present: Distribution) -> None:
@@ -158,87 +178,42 @@ def invalidate(aws: Aws, distribution_id: str, reference: str, paths: Sequence[s
     aws.call("cloudfront", "create_invalidation", DistributionId=distribution_id, InvalidationBatch=batch)
 
 
-def find_access_control(aws: Aws, name: str) -> Named | None:
-    """Look an origin access control up by its name."""
-    request: dict[str, Any] = {}
+def find_named(aws: Aws, kind: NamedKind, name: str) -> Named | None:
+    """Look one up by its name."""
+    request: dict[str, Any] = {"Type": "custom"} if kind is NamedKind.HEADERS_POLICY else {}
     while True:
-        page = aws.call("cloudfront", "list_origin_access_controls", **request)["OriginAccessControlList"]
-        for found in page.get("Items") or []:
-            if found.get("Name") == name:
-                config = {key: value for key, value in found.items() if key != "Id"}
-                return Named(found["Id"], name, config)
-        if not page.get("IsTruncated"):
-            return None
-        request["Marker"] = page["NextMarker"]
-
-
-def put_access_control(aws: Aws, present: Named | None, config: Mapping[str, Any]) -> str:
-    """Make an origin access control, or change it; returns its id. One that a lost answer made is taken over."""
-    if present is None:
-        try:
-            made = aws.call("cloudfront", "create_origin_access_control", OriginAccessControlConfig=dict(config))
-            return str(made["OriginAccessControl"]["Id"])
-        except AlreadyExistsError:
-            present = find_access_control(aws, config["Name"])
-            if present is None:
-                raise
-    etag = aws.call("cloudfront", "get_origin_access_control", Id=present.resource_id)["ETag"]
-    aws.call(
-        "cloudfront",
-        "update_origin_access_control",
-        Id=present.resource_id,
-        IfMatch=etag,
-        OriginAccessControlConfig=dict(config),
-    )
-    return present.resource_id
-
-
-def delete_access_control(aws: Aws, resource_id: str) -> None:
-    """Delete an origin access control that no distribution uses any more."""
-    etag = aws.call("cloudfront", "get_origin_access_control", Id=resource_id)["ETag"]
-    aws.call("cloudfront", "delete_origin_access_control", Id=resource_id, IfMatch=etag)
-
-
-def find_headers_policy(aws: Aws, name: str) -> Named | None:
-    """Look a response headers policy of the account's up by its name."""
-    request: dict[str, Any] = {"Type": "custom"}
-    while True:
-        page = aws.call("cloudfront", "list_response_headers_policies", **request)["ResponseHeadersPolicyList"]
-        for summary in page.get("Items") or []:
-            found = summary["ResponseHeadersPolicy"]
-            config = found["ResponseHeadersPolicyConfig"]
+        page = aws.call("cloudfront", f"list_{kind.plural}", **request)[f"{kind.element}List"]
+        for item in page.get("Items") or []:
+            # A list has origin access controls flat, and response headers policies as they are described.
+            found = item.get(kind.element, item)
+            config = found.get(kind.config_key, found)
             if config.get("Name") == name:
-                return Named(found["Id"], name, config)
+                return Named(found["Id"], name, {key: value for key, value in config.items() if key != "Id"})
         if not page.get("NextMarker"):
             return None
         request["Marker"] = page["NextMarker"]
 
 
-def put_headers_policy(aws: Aws, present: Named | None, config: Mapping[str, Any]) -> str:
-    """Make a response headers policy, or change it; returns its id. One that a lost answer made is taken over."""
+def put_named(aws: Aws, kind: NamedKind, present: Named | None, config: Mapping[str, Any]) -> str:
+    """Make one, or change it; returns its id. One that a lost answer made is taken over."""
+    request = {kind.config_key: dict(config)}
     if present is None:
         try:
-            made = aws.call("cloudfront", "create_response_headers_policy", ResponseHeadersPolicyConfig=dict(config))
-            return str(made["ResponseHeadersPolicy"]["Id"])
+            made = aws.call("cloudfront", f"create_{kind.value}", **request)
+            return str(made[kind.element]["Id"])
         except AlreadyExistsError:
-            present = find_headers_policy(aws, config["Name"])
+            present = find_named(aws, kind, config["Name"])
             if present is None:
                 raise
-    etag = aws.call("cloudfront", "get_response_headers_policy", Id=present.resource_id)["ETag"]
-    aws.call(
-        "cloudfront",
-        "update_response_headers_policy",
-        Id=present.resource_id,
-        IfMatch=etag,
-        ResponseHeadersPolicyConfig=dict(config),
-    )
+    etag = aws.call("cloudfront", f"get_{kind.value}", Id=present.resource_id)["ETag"]
+    aws.call("cloudfront", f"update_{kind.value}", Id=present.resource_id, IfMatch=etag, **request)
     return present.resource_id
 
 
-def delete_headers_policy(aws: Aws, resource_id: str) -> None:
-    """Delete a response headers policy that no distribution uses any more."""
-    etag = aws.call("cloudfront", "get_response_headers_policy", Id=resource_id)["ETag"]
-    aws.call("cloudfront", "delete_response_headers_policy", Id=resource_id, IfMatch=etag)
+def delete_named(aws: Aws, kind: NamedKind, resource_id: str) -> None:
+    """Delete one that no distribution uses any more."""
+    etag = aws.call("cloudfront", f"get_{kind.value}", Id=resource_id)["ETag"]
+    aws.call("cloudfront", f"delete_{kind.value}", Id=resource_id, IfMatch=etag)
 
 
 def access_config(name: str, description: str) -> dict[str, Any]:
@@ -276,16 +251,24 @@ def headers_config(name: str, comment: str, headers: Mapping[str, str]) -> dict[
     }
 
 
-def _config(present: Mapping[str, Any], comment: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+def _update(aws: Aws, present: Distribution, config: Mapping[str, Any]) -> None:
+    aws.call(
+        "cloudfront",
+        "update_distribution",
+        Id=present.distribution_id,
+        IfMatch=present.etag,
+        DistributionConfig=dict(config),
+    )
+
+
+def _config(present: Mapping[str, Any], properties: Mapping[str, Any]) -> dict[str, Any]:
     """A whole configuration: what is there, with the page's properties in place of its own."""
     (origin,) = properties["Origins"]
     behaviour = present.get("DefaultCacheBehavior", {})
     methods = ["GET", "HEAD"]
     return {
         **present,
-        "Comment": comment,
-        "Enabled": properties["Enabled"],
-        "DefaultRootObject": properties["DefaultRootObject"],
+        **{key: properties[key] for key in ("Comment", "Enabled", "DefaultRootObject")},
         "Origins": {
             "Quantity": 1,
             "Items": [{"Id": _ORIGIN, **origin, "S3OriginConfig": {"OriginAccessIdentity": ""}}],

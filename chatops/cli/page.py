@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 from chatops.environment import Environment
+from chatops.errors import ConfigurationError
 from chatops.infra.page import Content, ContentMaker
 
 if TYPE_CHECKING:
@@ -11,12 +12,13 @@ if TYPE_CHECKING:
     from chatops.render.output import Output
 
 
-def content_maker(out: "Output", *, may_build: bool) -> ContentMaker:
+def content_maker(out: "Output", *, may_build: bool, must: bool = False) -> ContentMaker:
     """What makes a page.
 
     Args:
         may_build: whether Node may be set to work where this is a checkout and the bundle is not fresh; without, and
-            where it is not, no page is made: commands that only look must not take a minute, nor fail for Node's sake.
+            where it is not, no page is made: commands that only look must not take a minute.
+        must: whether a page that cannot be built is an error; else it is said, and the rest goes on without it.
     """
 
     def make(environment: Environment) -> Content | None:
@@ -27,7 +29,14 @@ def content_maker(out: "Output", *, may_build: bool) -> ContentMaker:
 
         if not may_build and not is_ready():
             return None
-        site = make_site(environment, load_bundle(out.note), os.environ)
+        try:
+            bundle = load_bundle(out.note)
+        except ConfigurationError as error:
+            if must:
+                raise
+            out.note(f"the page is left out: {error.problem}")
+            return None
+        site = make_site(environment, bundle, os.environ)
         return Content(page_files(site), security_headers(site.policy))
 
     return make

@@ -206,7 +206,9 @@ def verify(
 
     async def run() -> None:
         variables, runtime = selection.variables, selection.runtime
-        async for check in findings_of(address, site, reload(selection), variables, runtime, executable):
+        environment, demanded = reload(selection), browser is True
+        checks = findings_of(address, site, environment, variables, runtime, executable, demanded=demanded)
+        async for check in checks:
             found.append(check)
             if not out.json_mode:
                 out.lines([f"{'ok   ' if check.holds else 'WRONG'}  {check.name}: {check.words}"])

@@ -56,9 +56,11 @@ def publish_page(out: "Output", selection: "Selection", wanted: Wanted) -> None:
     """Publish an environment's page, after showing how and asking."""
     if wanted.bucket is not None:
         check_bucket_name(wanted.bucket, wanted.host or Host.CLOUDFRONT)
+    if not selection.is_local:
+        environments.load(selection.directory, selection.name)  # says what there is, before anybody is asked
     account = open_account(out, selection, wanted.region, wanted.profile)
     desired = desired_environment(account, selection.name, look_up_gateway=False)
-    content = content_maker(out, may_build=True)
+    content = content_maker(out, may_build=True, must=True)
     plan = make_publication(account.aws, desired, account.directory, wanted.host, wanted.bucket, content)
     for line in plan_lines(out, plan, new_documents=out.verbose):
         out.note(line)

@@ -60,7 +60,9 @@ class _Executor:
         self._directory = directory
         self._pool_id = plan.pool_id
         self._role_arn: str | None = None
-        self._page = PageExecutor(aws, plan.desired, plan.placement, content, waiting)
+        self._page = PageExecutor(
+            aws, plan.desired, plan.placement, present_file(directory, plan.desired.name), content, waiting
+        )
 
     def carry_out(self, step: Step) -> str:
         """Do what a step says; returns the resource's name."""

@@ -7,9 +7,10 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import assert_never
+from typing import Any, assert_never
 
 from chatops.aws import cloudfront, hosting, iam
+from chatops.aws.cloudfront import NamedKind
 from chatops.aws.session import Aws
 from chatops.environment import Environment
 from chatops.errors import AlreadyExistsError, AwsError, ConfigurationError, InUseError, NotFoundError
@@ -34,9 +35,9 @@ from chatops.infra.steps import Action, Step
 LONGEST_DEPLOYMENT_S = 1800.0
 """AWS gives no bound for how long a change takes to reach the edge; it is usually a few minutes."""
 
-_FIRST_DELAY_S = 0.5
+_FIRST_DELAY_S = 0.1
 _LONGEST_DELAY_S = 15.0
-_SAY_EVERY_S = 15.0
+_SAY_FIRST_S, _SAY_EVERY_S = 2.0, 15.0
 
 Waiting = Callable[[str], None]
 """Told, now and then, what is waited for."""
@@ -47,15 +48,23 @@ class PageExecutor:
 
     Args:
         placement: where the page goes; None in a teardown.
+        file: the environment's, which may know the distribution that somebody renamed.
         content: makes the page.
     """
 
     def __init__(
-        self, aws: Aws, desired: Desired, placement: Placement | None, content: ContentMaker | None, waiting: Waiting
+        self,
+        aws: Aws,
+        desired: Desired,
+        placement: Placement | None,
+        file: Environment | None,
+        content: ContentMaker | None,
+        waiting: Waiting,
     ) -> None:
         self._aws = aws
         self._desired = desired
         self._placement = placement
+        self._file = file
         self._maker = content
         self._waiting = waiting
         self._made: Content | None = None
@@ -72,9 +81,12 @@ class PageExecutor:
             case Kind.BUCKET:
                 self._bucket(step)
             case Kind.ORIGIN_ACCESS:
-                self._origin_access(step)
+                wanted = None if step.action is Action.DELETE else access_config(self._desired)
+                self._named(step, NamedKind.ACCESS_CONTROL, wanted)
             case Kind.HEADERS_POLICY:
-                self._headers_policy(step, environment)
+                is_gone = step.action is Action.DELETE
+                wanted = None if is_gone else headers_config(self._desired, self._content(environment))
+                self._named(step, NamedKind.HEADERS_POLICY, wanted)
             case Kind.DISTRIBUTION:
                 return self._distribution_step(step)
             case Kind.BUCKET_POLICY:
@@ -154,22 +166,14 @@ class PageExecutor:
 
     # --- CloudFront
 
-    def _origin_access(self, step: Step) -> None:
-        found = cloudfront.find_access_control(self._aws, step.name)
-        if step.action is not Action.DELETE:
-            cloudfront.put_access_control(self._aws, found, access_config(self._desired))
+    def _named(self, step: Step, kind: NamedKind, wanted: dict[str, Any] | None) -> None:
+        """An origin access control or a response headers policy; `wanted` is None to delete it."""
+        found = cloudfront.find_named(self._aws, kind, step.name)
+        if wanted is not None:
+            cloudfront.put_named(self._aws, kind, found, wanted)
         elif found is not None:
             with suppress(NotFoundError):
-                cloudfront.delete_access_control(self._aws, found.resource_id)
-
-    def _headers_policy(self, step: Step, environment: Callable[[], Environment]) -> None:
-        found = cloudfront.find_headers_policy(self._aws, step.name)
-        if step.action is not Action.DELETE:
-            wanted = headers_config(self._desired, self._content(environment))
-            cloudfront.put_headers_policy(self._aws, found, wanted)
-        elif found is not None:
-            with suppress(NotFoundError):
-                cloudfront.delete_headers_policy(self._aws, found.resource_id)
+                cloudfront.delete_named(self._aws, kind, found.resource_id)
 
     def _distribution_step(self, step: Step) -> str:
         match step.action:
@@ -194,26 +198,27 @@ class PageExecutor:
         desired = self._desired
         wanted = self._wanted_distribution()
         try:
-            return cloudfront.create_distribution(self._aws, desired.page_name, desired.page_name, wanted, desired.tags)
+            return cloudfront.create_distribution(self._aws, desired.page_name, wanted, desired.tags)
         except AlreadyExistsError:
-            found = next(iter(find_distributions(self._aws, desired, None)), None)
+            found = next(iter(find_distributions(self._aws, desired, self._file)), None)
             if found is None:
                 reference = f"{desired.page_name}-{secrets.token_hex(4)}"
-                return cloudfront.create_distribution(self._aws, reference, desired.page_name, wanted, desired.tags)
+                return cloudfront.create_distribution(self._aws, reference, wanted, desired.tags)
             if found.properties() != wanted:
                 cloudfront.change_distribution(self._aws, found, wanted)
             return found
 
-    def _wanted_distribution(self) -> dict[str, object]:
-        access = cloudfront.find_access_control(self._aws, self._desired.page_name)
-        headers = cloudfront.find_headers_policy(self._aws, self._desired.page_name)
+    def _wanted_distribution(self) -> dict[str, Any]:
+        name = self._desired.page_name
+        access = cloudfront.find_named(self._aws, NamedKind.ACCESS_CONTROL, name)
+        headers = cloudfront.find_named(self._aws, NamedKind.HEADERS_POLICY, name)
         if access is None or headers is None:
             raise AwsError("What the distribution needs is gone again", "wait a moment")
         origin = origin_domain(self._desired, self._placed.bucket)
-        return cloudfront.wanted_distribution(origin, access.resource_id, headers.resource_id)
+        return cloudfront.wanted_distribution(name, origin, access.resource_id, headers.resource_id)
 
     def _distribution(self) -> cloudfront.Distribution:
-        found = next(iter(find_distributions(self._aws, self._desired, None)), None)
+        found = next(iter(find_distributions(self._aws, self._desired, self._file)), None)
         if found is None:
             raise AwsError("The page's distribution is gone again", "wait a moment")
         return found
@@ -238,7 +243,8 @@ def wait_until_deployed(
     Raises:
         InUseError: it took longer than `longest_s`.
     """
-    begun = said = time.monotonic()
+    begun = time.monotonic()
+    say_at = begun + _SAY_FIRST_S
     delay = _FIRST_DELAY_S
     while True:
         found = cloudfront.find_distribution(aws, distribution_id)
@@ -250,8 +256,8 @@ def wait_until_deployed(
                 f"CloudFront still deploys {distribution_id} after {now - begun:.0f} s",
                 "wait some more",
             )
-        if now - said >= _SAY_EVERY_S or now - begun < _FIRST_DELAY_S:
-            said = now
+        if now >= say_at:
+            say_at = now + _SAY_EVERY_S
             waiting(f"waiting for CloudFront, {now - begun:.0f} s so far: {words} (usually some minutes)")
         time.sleep(delay)
         delay = min(_LONGEST_DELAY_S, delay * 2)

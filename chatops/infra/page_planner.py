@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chatops.aws import cloudfront, hosting
+from chatops.aws.cloudfront import NamedKind
 from chatops.aws.session import Aws
 from chatops.environment import Environment
 from chatops.errors import ConfigurationError, NotOwnedError
@@ -99,8 +100,8 @@ def look_for_page(
         is_remembered,
         tuple(buckets),
         is_unfinished,
-        cloudfront.find_access_control(aws, desired.page_name),
-        cloudfront.find_headers_policy(aws, desired.page_name),
+        cloudfront.find_named(aws, NamedKind.ACCESS_CONTROL, desired.page_name),
+        cloudfront.find_named(aws, NamedKind.HEADERS_POLICY, desired.page_name),
         tuple(find_distributions(aws, desired, file)),
     )
 
@@ -134,12 +135,19 @@ def is_published_in(aws: Aws, desired: Desired, bucket: str) -> bool:
 
 
 def page_steps(
-    aws: Aws, desired: Desired, placement: Placement, found: FoundPage, content: Content | None
+    aws: Aws,
+    desired: Desired,
+    placement: Placement,
+    found: FoundPage,
+    content: Content | None,
+    *,
+    is_outdated: bool = False,
 ) -> Iterator[Step]:
     """What is to be done so that the page is at `placement`, in order.
 
     Args:
         content: None leaves files and headers uncompared.
+        is_outdated: whether the page will have to name what the same plan makes anew.
 
     Raises:
         ConfigurationError: there are two distributions.
@@ -156,7 +164,10 @@ def page_steps(
         yield _headers_step(desired, found, content)
         yield _distribution_step(desired, placement, found)
     yield _bucket_policy_step(desired, placement, found)
-    yield _files_step(aws, placement, found, content)
+    if is_outdated and found.bucket is not None:
+        yield Step(Action.CHANGE, Kind.PAGE_FILES, placement.bucket, "they name what is made anew")
+    else:
+        yield _files_step(aws, placement, found, content)
     if placement.host is Host.WEBSITE:
         yield from _cloudfront_deletions(found, "the page is a plain website now")
 
@@ -171,7 +182,7 @@ def teardown_steps(aws: Aws, found: FoundPage) -> Iterator[Step]:
 
 def site_of(desired: Desired, placement: Placement, distribution: cloudfront.Distribution | None) -> dict[str, str]:
     """What the environment's file says about the page."""
-    url = page_url(desired, placement, distribution.domain if distribution else None)
+    url = page_url(desired, placement, distribution.host if distribution else None)
     if distribution is None:
         return {"bucket": placement.bucket, "url": url}
     return {"bucket": placement.bucket, "distribution": distribution.distribution_id, "url": url}
@@ -250,6 +261,7 @@ def _headers_step(desired: Desired, found: FoundPage, content: Content | None) -
 
 def _distribution_step(desired: Desired, placement: Placement, found: FoundPage) -> Step:
     wanted = cloudfront.wanted_distribution(
+        desired.page_name,
         origin_domain(desired, placement.bucket),
         found.access.resource_id if found.access else _NEW,
         found.headers.resource_id if found.headers else _NEW,

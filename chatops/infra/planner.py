@@ -62,7 +62,7 @@ def make_plan(aws: Aws, desired: Desired, directory: Path, content: ContentMaker
         page = look_for_page(aws, desired, _role_tags(found.role), placement, found.file)
         wanted = _wanted(desired, found)
         made = content(wanted) if content is not None and wanted is not None else None
-        steps_of_page = tuple(page_steps(aws, desired, placement, page, made))
+        steps_of_page = tuple(page_steps(aws, desired, placement, page, made, is_outdated=wanted is None))
     steps = (
         _pool_step(desired, found),
         _role_step(desired, found),

@@ -20,7 +20,7 @@ from chatops.local.bucket_reading import BucketReader
 from chatops.local.edge import Edge, Served
 from chatops.local.moto_bridge import Answer
 
-DEPLOY_S = 0.3
+DEPLOY_S = 0.1
 """How long a distribution is InProgress after a change; AWS takes some minutes."""
 
 _PATH = re.compile(

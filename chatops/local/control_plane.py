@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote
 
@@ -229,6 +230,7 @@ class ControlPlane:
         except Exception as error:  # noqa: BLE001  (a stranger must never see a traceback)
             response = _error(_unexpected(error, operation), Protocol.JSON, request_id)
         response.headers.update(_CORS)
+        response.headers["Date"] = formatdate(self._clock(), usegmt=True)  # by which a page sets a wrong clock right
         return response
 
     async def _signed(self, incoming: web.BaseRequest, request_id: str) -> web.Response:

@@ -102,6 +102,8 @@ def write_zip(site: Site, path: Path) -> None:
     Raises:
         ConfigurationError: the file cannot be written.
     """
+    if path.is_dir():
+        raise ConfigurationError(f"{path} is a folder", "name a file with --zip")
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         temporary.write_bytes(zip_site(site))

@@ -6,6 +6,7 @@ The browser runs headless, with a profile of its own that is gone afterwards, an
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -38,7 +39,12 @@ _CALL_S = 15.0
 _POLL_S = 0.05
 _END_S = 5.0
 _MAX_MESSAGE = 16 * 1024 * 1024
+_LISTENING = re.compile(r"DevTools listening on (ws://127\.0\.0\.1:\d+/\S+)")
 _ENTER: Mapping[str, Any] = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+
+
+class BrowserFailedError(ConnectionFailedError):
+    """The browser, not the page, is at fault."""
 
 
 def find_browser(variables: Mapping[str, str]) -> str | None:
@@ -75,7 +81,7 @@ class PageSession:
         """Call a method of the protocol.
 
         Raises:
-            ConnectionFailedError: the browser refuses, does not answer, or is gone.
+            BrowserFailedError: it refuses, does not answer, or is gone.
         """
         self._count += 1
         number = self._count
@@ -104,7 +110,7 @@ class PageSession:
         """
         answer = await self.call("Page.navigate", url=url)
         if answer.get("errorText"):
-            raise _browser_failed(f"{url}: {answer['errorText']}")
+            raise ConnectionFailedError(f"The browser cannot load {url}: {answer['errorText']}", "check the address")
 
     async def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page; None where it throws."""
@@ -162,12 +168,14 @@ async def browser_page(executable: str) -> AsyncGenerator[PageSession]:
     """A tab of a browser that is started for it and ended after it.
 
     Raises:
-        ConnectionFailedError: the browser does not start.
+        BrowserFailedError: the browser does not start.
     """
     with tempfile.TemporaryDirectory(prefix="chatops-browser-", ignore_cleanup_errors=True) as profile:
-        process = await _started(executable, Path(profile))
+        process = await _started(executable, profile)
         try:
-            address = await _address(process, Path(profile))
+            address = await _address(process)
+            # What it goes on saying must be taken from the pipe, or it stops in the middle of a word.
+            draining = asyncio.create_task(_drain(process))
             async with (
                 aiohttp.ClientSession() as session,
                 session.ws_connect(address, max_msg_size=_MAX_MESSAGE) as socket,
@@ -178,13 +186,14 @@ async def browser_page(executable: str) -> AsyncGenerator[PageSession]:
                     yield page
                 finally:
                     await page.end()
+                    draining.cancel()
         except aiohttp.ClientError as error:
             raise _browser_failed(type(error).__name__) from None
         finally:
             await _ended(process)
 
 
-async def _started(executable: str, profile: Path) -> asyncio.subprocess.Process:
+async def _started(executable: str, profile: str) -> asyncio.subprocess.Process:
     # As root Chromium has no sandbox of its own; what it is shown was compared byte by byte before.
     switches = [*_SWITCHES, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     try:
@@ -195,24 +204,29 @@ async def _started(executable: str, profile: Path) -> asyncio.subprocess.Process
             "about:blank",
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
     except OSError as error:
         raise _browser_failed(f"{executable}: {error.strerror}") from None
 
 
-async def _address(process: asyncio.subprocess.Process, profile: Path) -> str:
-    """Where the browser listens: it writes that into its profile."""
-    file = profile / "DevToolsActivePort"
-    with suppress(TimeoutError):
+async def _address(process: asyncio.subprocess.Process) -> str:
+    """Where the browser listens, as it says on standard error: a confined one (snap) writes its files elsewhere."""
+    with suppress(TimeoutError, ValueError):
         async with asyncio.timeout(_START_S):
-            while process.returncode is None:
-                lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-                if len(lines) == 2:
-                    return f"ws://127.0.0.1:{int(lines[0])}{lines[1]}"
-                await asyncio.sleep(_POLL_S)
-    raise _browser_failed("it ended at once" if process.returncode is not None else "it does not start")
+            while process.stderr is not None and (line := await process.stderr.readline()):
+                found = _LISTENING.search(line.decode("utf-8", "replace"))
+                if found is not None:
+                    return found[1]
+            await process.wait()
+            raise _browser_failed("it ended at once")
+    raise _browser_failed("it does not start")
+
+
+async def _drain(process: asyncio.subprocess.Process) -> None:
+    while process.stderr is not None and await process.stderr.read(65_536):
+        pass
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
@@ -226,5 +240,5 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
                 return
 
 
-def _browser_failed(why: str) -> ConnectionFailedError:
-    return ConnectionFailedError(f"The browser cannot be used: {why}", "verify without it: --no-browser")
+def _browser_failed(why: str) -> BrowserFailedError:
+    return BrowserFailedError(f"The browser cannot be used: {why}", "verify without it: --no-browser")

@@ -12,7 +12,7 @@ from chatops.environment import Environment
 from chatops.errors import ChatopsError
 from chatops.mqtt.connection import ChatConnection, connect
 from chatops.mqtt.login import Login, log_in
-from chatops.site.devtools import PageSession, browser_page
+from chatops.site.devtools import BrowserFailedError, PageSession, browser_page
 
 _TIMEOUT_S = 15.0
 
@@ -52,7 +52,11 @@ class Talk:
         return Check("chat", heard, "a guest talks and hears" if heard else "a guest's message does not arrive")
 
     async def through_the_page(self, url: str, browser: str) -> Check:
-        """A guest of the page, in a browser, and one over MQTT talk to each other."""
+        """A guest of the page, in a browser, and one over MQTT talk to each other.
+
+        Raises:
+            BrowserFailedError: the browser cannot be used.
+        """
         try:
             other = await self._log_in()
             async with (
@@ -62,6 +66,8 @@ class Talk:
                 await chat.subscribe([self._room])
                 words = await self._conversation(url, page, chat, guest_sender(other.identity))
                 errors = [problem for problem in page.problems if problem]
+        except BrowserFailedError:
+            raise
         except ChatopsError as error:
             return Check("browser", False, error.problem)
         if words is None and errors:

@@ -8,7 +8,7 @@ import hashlib
 import json
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -18,6 +18,7 @@ from chatops.environment import Environment
 from chatops.errors import ConnectionFailedError, UsageError
 from chatops.mqtt.endpoint import is_loopback
 from chatops.site.build import CONFIG, INDEX, Site
+from chatops.site.devtools import BrowserFailedError
 from chatops.site.headers import cache_control, content_type, security_headers
 from chatops.site.talk import Check, Talk
 
@@ -55,6 +56,8 @@ async def verify(
     variables: Mapping[str, str],
     runtime: Path,
     browser: str | None = None,
+    *,
+    demanded: bool = False,
 ) -> AsyncGenerator[Check]:
     """Compare the page at `url` with `site`, and chat as one of its guests; yields each finding as it is made.
 
@@ -64,6 +67,7 @@ async def verify(
         runtime: the user's runtime directory, where the guest identity is remembered.
         browser: the path of a browser to open the page in; None talks over MQTT alone. It is opened only when every
             file is this version's: nobody else's script is run.
+        demanded: whether a browser that does not start is a finding; else the talk is over MQTT then.
 
     Raises:
         ConnectionFailedError: nothing answers at that address.
@@ -82,13 +86,21 @@ async def verify(
         yield files[-1]
         yield _headers(index, site)
     talk = Talk(environment, variables, runtime)
-    if browser is None:
-        yield await talk.over_mqtt()
-    elif all(check.holds for check in files):
-        yield await talk.through_the_page(url, browser)
-    else:
+    if browser is not None and not all(check.holds for check in files):
         yield Check("browser", False, "not opened: the page is not this version's")
-        yield await talk.over_mqtt()
+        browser = None
+    reason = ""
+    if browser is not None:
+        try:
+            yield await talk.through_the_page(url, browser)
+        except BrowserFailedError as error:
+            reason = f" (over MQTT alone: {error.problem})"
+            if demanded:
+                yield Check("browser", False, error.problem)
+        else:
+            return
+    check = await talk.over_mqtt()
+    yield replace(check, words=f"{check.words}{reason}")
 
 
 async def _fetch(session: aiohttp.ClientSession, url: str) -> _Fetched:

@@ -169,11 +169,11 @@ def guest(browser: Browser, chat: Chat) -> Generator[Callable[..., Guest]]:
     chat.clock.ahead_s = 0.0
     made: list[Guest] = []
 
-    def open_page(address: str = "", *, virtual_clock: bool = False, **options: Any) -> Guest:
+    def open_page(address: str = "", *, virtual_clock: bool = False, clock_ahead_s: int = 0, **options: Any) -> Guest:
         context = browser.new_context(**options)
         context.set_default_timeout(WAIT_MS)
         if virtual_clock:
-            context.clock.install(time=chat.clock())
+            context.clock.install(time=chat.clock() + clock_ahead_s)
         new = Guest(context, context.new_page())
         made.append(new)
         new.watch(new.page)

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
+import pytest
 from playwright.sync_api import CDPSession, Request, WebSocket, expect
 
 from tests.browser.conftest import Chat, Guest
@@ -16,9 +18,9 @@ STEP_S = 10  # less than the page waits for an answer
 class Sleeper:
     """A guest in a page whose timers a test can move, with the calls that it makes to Cognito."""
 
-    def __init__(self, guest: Open, chat: Chat) -> None:
+    def __init__(self, guest: Open, chat: Chat, **options: Any) -> None:
         # Playwright moves the clock by evaluating strings, which the page's own policy forbids.
-        self.guest = guest("", virtual_clock=True, bypass_csp=True)
+        self.guest = guest("", **{"virtual_clock": True, "bypass_csp": True, **options})
         self.page = self.guest.page
         self.chat = chat
         self.calls: list[str] = []
@@ -112,6 +114,15 @@ def test_a_laptop_that_slept_with_its_connection_open_makes_a_new_one(guest: Ope
     ada.guest.connected()
     assert len(sockets) == 1
     assert ada.calls.count("GetCredentialsForIdentity") == 2
+
+
+@pytest.mark.parametrize("wrong_by_s", [-3 * 3600, 3 * 3600])
+def test_a_guest_whose_clock_is_wrong_talks_all_the_same(guest: Open, chat: Chat, wrong_by_s: int) -> None:
+    ada = Sleeper(guest, chat, clock_ahead_s=wrong_by_s)
+    ada.guest.say("what time is it?")
+    expect(ada.page.locator("li.own .delivery")).to_have_text("Sent")
+    ada.pass_time(30 * 60)
+    assert ada.calls == ["GetId", "GetCredentialsForIdentity"]
 
 
 def test_eight_hours_of_traffic_stay_within_the_window(guest: Open, chat: Chat) -> None:

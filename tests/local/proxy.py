@@ -82,7 +82,11 @@ class Proxy:
             ) as answer,
         ):
             raw = await answer.read()
-            headers = {name: value for name, value in answer.headers.items() if name.lower() in _KEPT}
+            headers = {
+                name: value
+                for name, value in answer.headers.items()
+                if name.lower() in _KEPT or name.lower().startswith("access-control-")
+            }
             if request.method == "HEAD":
                 headers["Content-Length"] = answer.headers.get("Content-Length", "0")
         if action == self.lose and self.count(action) > self.lose_after:

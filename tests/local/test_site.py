@@ -101,11 +101,16 @@ def test_verify_without_a_browser_talks_over_mqtt(folder: Path) -> None:
         (folder / "chromium").write_text("#!/bin/sh\nexit 1\n")
         (folder / "chromium").chmod(0o755)
         broken = chatops("site", "verify", url, "--env", "dev", env=without, cwd=folder)
+        useless = chatops("site", "verify", url, "--env", "dev", "--browser", env=without, cwd=folder)
     assert done.code == 0, done
     assert "ok     chat: a guest talks and hears\n" in done.stdout
     assert_two_line_error(demanded, 3, "No browser is installed")
-    assert broken.code == 8
-    assert "WRONG  browser: The browser cannot be used: it ended at once\n" in broken.stdout
+    assert broken.code == 0, broken
+    assert "ok     chat: a guest talks and hears (over MQTT alone: The browser cannot be used: it ended at once)\n" in (
+        broken.stdout
+    )
+    assert useless.code == 8
+    assert "WRONG  browser: The browser cannot be used: it ended at once\n" in useless.stdout
 
 
 def test_verify_says_that_a_guest_of_the_page_is_refused(folder: Path, stack: RunningStack) -> None:
