@@ -287,10 +287,12 @@ def _run(request: Request, plan: "Preflight", kept: "KeptIdentities | None") -> 
             with suppress(OSError):
                 outputs.folder.rmdir()  # when nothing has been written to it
         raise
-    show_result(out, result)
-    if result.identities.kept:
-        out.note(f"{result.identities.kept:,} identities are kept; --forget-identities deletes them")
-    write_outputs(out, place, plan, result, outputs)
+    try:
+        show_result(out, result)
+    finally:  # standard output may be full or gone: the run is kept all the same
+        if result.identities.kept:
+            out.note(f"{result.identities.kept:,} identities are kept; --forget-identities deletes them")
+        write_outputs(out, place, plan, result, outputs)
     end(result)
 
 

@@ -1,6 +1,5 @@
 """`chatops report …`: recorded load tests, read again."""
 
-import sys
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -133,7 +132,7 @@ def export(
     document = read_run(run)
     text = _read(run, lambda: exported(document, format_name))
     if output is None:
-        sys.stdout.write(text)
+        out.data(text.removesuffix("\n"))
     else:
         write_text(output, text)
         out.note(f"written: {output}")
