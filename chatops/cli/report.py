@@ -101,7 +101,8 @@ def compare(
 
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
     rules = [parse_rule(part) for text in fail_on or [] for part in text.split(",")]
-    found = compare_runs(_repeats(before), _repeats(after), rules)
+    sides = _repeats(before), _repeats(after)
+    found = _read(f"{before} or {after}", lambda: compare_runs(*sides, rules))
     _show_comparison(out, found)
     if found.broken:
         raise ThresholdError(f"Not kept: {', '.join(found.broken)}", "see the figures above")
@@ -163,7 +164,7 @@ def throttles(
     show_throttles(Output(json_mode=json_mode, quiet=quiet, verbose=verbose), run, env, env_dir, profile)
 
 
-def _read(run: Path, view: Callable[[], T]) -> T:
+def _read(run: Path | str, view: Callable[[], T]) -> T:
     """Make a view of a run's document, which anyone may have written.
 
     Raises:
@@ -171,7 +172,7 @@ def _read(run: Path, view: Callable[[], T]) -> T:
     """
     try:
         return view()
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:  # OSError: of times
         raise UsageError(
             f"{run} is damaged: {type(error).__name__} while reading it", "name a folder that `chatops loadtest` made"
         ) from None
@@ -181,8 +182,12 @@ def _repeats(path: Path) -> list[dict[str, Any]]:
     """The runs that a path stands for."""
     from chatops.load.run_folder import RUN, read_run
 
-    inner = sorted(child for child in path.iterdir() if (child / RUN).is_file()) if path.is_dir() else []
-    return [read_run(path)] if not inner or (path / RUN).is_file() else [read_run(child) for child in inner]
+    try:
+        inner = sorted(child for child in path.iterdir() if (child / RUN).is_file()) if path.is_dir() else []
+        alone = not inner or (path / RUN).is_file()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "name a folder that `loadtest` made") from None
+    return [read_run(path)] if alone else [read_run(child) for child in inner]
 
 
 def _named(run: Path, most: int) -> list[dict[str, Any]]:

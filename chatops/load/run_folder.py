@@ -16,6 +16,7 @@ from typing import Any
 
 from chatops import __version__
 from chatops.errors import ConfigurationError, UsageError
+from chatops.files import NumberError, read_bounded, strict_json
 from chatops.load.preflight import Preflight
 from chatops.load.recording import EVENTS
 from chatops.load.result import SCHEMA, RunResult
@@ -128,13 +129,15 @@ def read_run(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: there is none, or it is no run that this version reads.
     """
-    file = path / RUN if path.is_dir() else path
     try:
-        if file.stat().st_size > MOST_BYTES:
-            raise UsageError(f"{file} is too large to be a run", "check the path")
-        document = json.loads(file.read_text(encoding="utf-8"))
+        file = path / RUN if path.is_dir() else path
+        document = strict_json(read_bounded(file, MOST_BYTES))
     except OSError as error:
         raise UsageError(f"There is no run in {path}: {error.strerror}", "name a folder that `loadtest` made") from None
+    except NumberError as error:
+        raise UsageError(
+            f"{file} is no run: it holds {error}, which no figure is", "name a folder that `chatops loadtest` made"
+        ) from None
     except (ValueError, RecursionError):
         raise UsageError(f"{file} is no run: it is not JSON", "name a folder that `chatops loadtest` made") from None
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from chatops.errors import UsageError
+from chatops.files import read_bounded
 from chatops.load.pacing import Arrivals
 from chatops.load.profile import Phase, Shape
 from chatops.load.scenario import Scenario, Spread
@@ -64,12 +65,9 @@ def read_scenario(path: Path) -> dict[str, Any]:
         UsageError: the file cannot be read, or holds what no scenario has; the error says where.
     """
     try:
-        with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
+        raw = read_bounded(path, MOST_BYTES)
     except OSError as error:
         raise UsageError(f"The scenario {path} cannot be read: {error.strerror}", "check the path") from None
-    if len(raw) > MOST_BYTES:
-        raise UsageError(f"The scenario {path} is larger than a megabyte", "a scenario takes a page")
     try:
         text = raw.decode("utf-8")
         document = tomllib.loads(text)
