@@ -170,7 +170,6 @@ def loadtest(
     true, 10 when the generator was the bottleneck and the figures therefore are not valid, 7 when some guests could
     not join. Ctrl-C drains and still reports.
 
-    \b
     Limits are on delivery, delivery_from_send, ack, ack_from_send and join (.p50 .p90 .p99 .p999 .p9999 .max), on
     lost, late, duplicate, reordered, received, joined, join.failed, posts.failed, disconnects (numbers or shares),
     on cost and join.seconds.
@@ -178,10 +177,10 @@ def loadtest(
     \b
     Examples:
       chatops loadtest --clients 500
-      chatops loadtest --clients 500 --fail-on 'delivery.p99>250ms' 'lost>0' 'join.failed>1%'
-      chatops loadtest --scenario evening.toml --plan --env production --max-cost 5
-      chatops loadtest --plan --clients 1000000 --spread even --rate 0.01 --identities 5000
-      chatops loadtest --clients 200 --spread one --total-rate 20 --shape spike --storm 30%
+      chatops loadtest --clients 500 --fail-on 'delivery.p99>250ms' 'lost>0'
+      chatops loadtest --scenario evening.toml --plan --env prod --max-cost 5
+      chatops loadtest --plan --clients 1000000 --spread even --rate 0.01
+      chatops loadtest --clients 200 --spread one --shape spike --storm 30%
       chatops loadtest --clients 500 --find-limit --fail-on 'delivery.p99>50ms'
       chatops loadtest --clients 500 --repeat 5 --out runs/before
     """

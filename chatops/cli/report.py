@@ -43,7 +43,7 @@ def show(
       chatops report show runs/20261122-104500-local
       chatops report show runs/before
       chatops report show runs/20261122-104500-local --differences 20
-      chatops report show runs/20261122-104500-local --fail-on 'delivery.p99>100ms'
+      chatops report show runs/before/01 --fail-on 'delivery.p99>100ms'
     """
     import dataclasses
 
@@ -94,7 +94,7 @@ def compare(
     \b
     Examples:
       chatops report compare runs/monday runs/tuesday
-      chatops report compare runs/before runs/after --fail-on p99+10% --fail-on received-1%
+      chatops report compare runs/before runs/after --fail-on p99+10%,received-1%
     """
     from chatops.load.compare import compare as compare_runs
     from chatops.load.compare import parse_rule
