@@ -249,13 +249,19 @@ def loadtest(
 
         repeat(request, repeats)
     else:
-        _run(request, plan, _kept(place, selection) if reuse else None)
+        _run(request, plan, _kept(out, place, selection) if reuse else None)
 
 
-def _kept(place: Place, selection: Selection) -> "KeptIdentities":
+def _kept(out: Output, place: Place, selection: Selection) -> "KeptIdentities":
     from chatops.cli.loadtest_identities import kept_identities
 
-    return kept_identities(place, selection.runtime)
+    found = kept_identities(place, selection.runtime)
+    aside = found.set_aside()
+    if aside is not None:
+        out.note(
+            f"the kept identities cannot be read: the file is damaged, or another operator's; it is kept as {aside}"
+        )
+    return found
 
 
 def _run(request: Request, plan: "Preflight", kept: "KeptIdentities | None") -> None:
@@ -289,8 +295,8 @@ def _run(request: Request, plan: "Preflight", kept: "KeptIdentities | None") -> 
     try:
         show_result(out, result)
     finally:  # standard output may be full or gone: the run is kept all the same
-        if result.identities.kept:
-            out.note(f"{result.identities.kept:,} identities are kept; --forget-identities deletes them")
+        if kept is not None and (count := len(kept.known())):
+            out.note(f"{count:,} identities are kept; --forget-identities deletes them")
         write_outputs(out, place, plan, result, outputs)
     end(result)
 
@@ -359,7 +365,7 @@ def _forget(out: Output, selection: Selection, place: Place) -> None:
     """Delete the kept identities, in the pool and here."""
     from chatops.aws.cognito import delete_identities
 
-    kept = _kept(place, selection)
+    kept = _kept(out, place, selection)
     known = kept.known()
     if known and place.operator is not None:
         delete_identities(place.operator, known)

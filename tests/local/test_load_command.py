@@ -205,9 +205,33 @@ def test_kept_identities_are_encrypted_reused_and_deleted(
     assert kept.stat().st_mode & 0o077 == 0
     again = identities("reuse2")
     assert (again["made"], again["reused"], again["kept"]) == (0, 4, 4)
+    run(["loadtest", *SMALL, "--identities", "2", "--reuse-identities", "--out", "reuse3"])
+    assert "4 identities are kept" in capsys.readouterr().err
     assert run(["loadtest", "--forget-identities", "--env", "local"]) == 0
     assert "4 kept identities deleted" in capsys.readouterr().err
     assert not kept.exists()
+
+
+def test_a_file_of_identities_that_cannot_be_read_is_kept_aside(
+    inside: Path, made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["loadtest", *SMALL, "--identities", "2", "--reuse-identities", "--out", "aside1"])
+    kept = next(inside.glob("identities-*"))
+    kept.write_bytes(damaged := kept.read_bytes()[:-9])
+    capsys.readouterr()
+    run(["loadtest", *SMALL, "--identities", "3", "--reuse-identities", "--out", "aside2"])
+    said = capsys.readouterr().err
+    aside = kept.with_name(f"{kept.name}.1")
+    assert f"it is kept as {aside}" in said
+    assert "3 identities are kept" in said
+    assert aside.read_bytes() == damaged
+    assert aside.stat().st_mode & 0o077 == 0
+    kept.write_text("not ours")
+    assert run(["loadtest", "--forget-identities", "--env", "local"]) == 0
+    assert "0 kept identities deleted" in capsys.readouterr().err
+    assert kept.with_name(f"{kept.name}.2").read_text() == "not ours"
+    for path in inside.glob("identities-*"):
+        path.unlink()
 
 
 def test_the_largest_load_is_searched_for_and_shown(
