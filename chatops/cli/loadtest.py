@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -267,16 +266,13 @@ def _kept(out: Output, place: Place, selection: Selection) -> "KeptIdentities":
 def _run(request: Request, plan: "Preflight", kept: "KeptIdentities | None") -> None:
     from chatops.cli.report_files import check_export_path
     from chatops.load.front import Wishes
-    from chatops.load.run_folder import prepare
+    from chatops.load.run_folder import abandon, prepare
 
     out, place, outputs = request.out, request.place, request.outputs
     for path in (outputs.csv, outputs.junit):
         if path is not None:
             check_export_path(path)
-    if outputs.folder is not None:
-        prepare(outputs.folder, plan)
-    if kept is None:
-        say_who_stays(out, place, request.scenario)
+    new = outputs.folder is not None and not outputs.folder.exists()
     wishes = Wishes(
         limits=request.limits,
         abort=request.abort,
@@ -286,11 +282,14 @@ def _run(request: Request, plan: "Preflight", kept: "KeptIdentities | None") -> 
         replay=request.rhythm,
     )
     try:
+        if outputs.folder is not None:
+            prepare(outputs.folder, plan)
+        if kept is None:
+            say_who_stays(out, place, request.scenario)
         result = request.run(out, place, request.scenario, wishes)
     except ChatopsError:
-        if outputs.folder is not None:
-            with suppress(OSError):
-                outputs.folder.rmdir()  # when nothing has been written to it
+        if outputs.folder is not None and new:
+            abandon(outputs.folder)
         raise
     try:
         show_result(out, result)

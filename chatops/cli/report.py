@@ -180,14 +180,13 @@ def _read(run: Path | str, view: Callable[[], T]) -> T:
 
 def _repeats(path: Path) -> list[dict[str, Any]]:
     """The runs that a path stands for."""
-    from chatops.load.run_folder import RUN, read_run
+    from chatops.load.run_folder import read_run, runs_in
 
     try:
-        inner = sorted(child for child in path.iterdir() if (child / RUN).is_file()) if path.is_dir() else []
-        alone = not inner or (path / RUN).is_file()
+        inner = runs_in(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", "name a folder that `loadtest` made") from None
-    return [read_run(path)] if alone else [read_run(child) for child in inner]
+    return [read_run(child) for child in inner or [path]]
 
 
 def _named(run: Path, most: int) -> list[dict[str, Any]]:

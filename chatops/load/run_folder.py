@@ -10,6 +10,7 @@ import platform
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from chatops import __version__
 from chatops.errors import ConfigurationError, UsageError
 from chatops.files import NumberError, read_bounded, strict_json
 from chatops.load.preflight import Preflight
-from chatops.load.recording import EVENTS
+from chatops.load.recording import EVENTS, MAGIC, events_files
 from chatops.load.result import SCHEMA, RunResult
 from chatops.load.statistics import Distribution
 
@@ -73,6 +74,26 @@ def prepare(folder: Path, plan: Preflight) -> None:
             f"{folder} is on a disk with {free / 1e6:,.0f} MB left; the run's events take about {needed / 1e6:,.0f} MB",
             f"make room, or {remedy}",
         )
+
+
+def abandon(folder: Path) -> None:
+    """Remove the folder of a run that never began: at most the first line of its files of events is in it."""
+    with suppress(OSError):
+        for file in events_files(folder):
+            if file.exists() and file.stat().st_size <= len(MAGIC):
+                file.unlink()
+        folder.rmdir()
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The runs that a folder of repeats holds; none when it is a run itself, or no folder.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not folder.is_dir() or (folder / RUN).is_file():
+        return []
+    return sorted(child for child in folder.iterdir() if (child / RUN).is_file())
 
 
 def run_document(result: RunResult, setting: Setting) -> dict[str, Any]:
@@ -133,6 +154,11 @@ def read_run(path: Path) -> dict[str, Any]:
         file = path / RUN if path.is_dir() else path
         document = strict_json(read_bounded(file, MOST_BYTES))
     except OSError as error:
+        with suppress(OSError):
+            if several := runs_in(path):
+                raise UsageError(
+                    f"{path} holds {len(several)} runs", f"name one of them, such as {several[0]}"
+                ) from None
         raise UsageError(f"There is no run in {path}: {error.strerror}", "name a folder that `loadtest` made") from None
     except NumberError as error:
         raise UsageError(
