@@ -170,7 +170,6 @@ def loadtest(
     true, 10 when the generator was the bottleneck and the figures therefore are not valid, 7 when some guests could
     not join. Ctrl-C drains and still reports.
 
-    \b
     Limits are on delivery, delivery_from_send, ack, ack_from_send and join (.p50 .p90 .p99 .p999 .p9999 .max), on
     lost, late, duplicate, reordered, received, joined, join.failed, posts.failed, disconnects (numbers or shares),
     on cost and join.seconds.
@@ -178,10 +177,10 @@ def loadtest(
     \b
     Examples:
       chatops loadtest --clients 500
-      chatops loadtest --clients 500 --fail-on 'delivery.p99>250ms' 'lost>0' 'join.failed>1%'
-      chatops loadtest --scenario evening.toml --plan --env production --max-cost 5
-      chatops loadtest --plan --clients 1000000 --spread even --rate 0.01 --identities 5000
-      chatops loadtest --clients 200 --spread one --total-rate 20 --shape spike --storm 30%
+      chatops loadtest --clients 500 --fail-on 'delivery.p99>250ms' 'lost>0'
+      chatops loadtest --scenario evening.toml --plan --env prod --max-cost 5
+      chatops loadtest --plan --clients 1000000 --spread even --rate 0.01
+      chatops loadtest --clients 200 --spread one --shape spike --storm 30%
       chatops loadtest --clients 500 --find-limit --fail-on 'delivery.p99>50ms'
       chatops loadtest --clients 500 --repeat 5 --out runs/before
     """
@@ -251,13 +250,19 @@ def loadtest(
 
             repeat(request, repeats)
         else:
-            _run(request, plan, _kept(place, selection) if reuse else None)
+            _run(request, plan, _kept(out, place, selection) if reuse else None)
 
 
-def _kept(place: Place, selection: Selection) -> "KeptIdentities":
+def _kept(out: Output, place: Place, selection: Selection) -> "KeptIdentities":
     from chatops.cli.loadtest_identities import kept_identities
 
-    return kept_identities(place, selection.runtime)
+    found = kept_identities(place, selection.runtime)
+    aside = found.set_aside()
+    if aside is not None:
+        out.note(
+            f"the kept identities cannot be read: the file is damaged, or another operator's; it is kept as {aside}"
+        )
+    return found
 
 
 def _run(request: Request, plan: "Preflight", kept: "KeptIdentities | None") -> None:
@@ -269,10 +274,6 @@ def _run(request: Request, plan: "Preflight", kept: "KeptIdentities | None") -> 
     for path in (outputs.csv, outputs.junit):
         if path is not None:
             check_export_path(path)
-    if outputs.folder is not None:
-        prepare(outputs.folder, plan)
-    if kept is None:
-        say_who_stays(out, place, request.scenario)
     wishes = Wishes(
         limits=request.limits,
         abort=request.abort,
@@ -281,17 +282,22 @@ def _run(request: Request, plan: "Preflight", kept: "KeptIdentities | None") -> 
         folder=outputs.folder,
         replay=request.rhythm,
     )
+    made = prepare(outputs.folder, plan) if outputs.folder is not None else False
+    if kept is None:
+        say_who_stays(out, place, request.scenario)
     try:
         result = request.run(out, place, request.scenario, wishes)
     except (ChatopsError, KeyboardInterrupt):
         if outputs.folder is not None:
-            release(outputs.folder)
+            release(outputs.folder, made=made)
         raise
     with undisturbed(out.note, "writing the report") as presses:
-        show_result(out, result)
-        if result.identities.kept:
-            out.note(f"{result.identities.kept:,} identities are kept; --forget-identities deletes them")
-        write_outputs(out, place, plan, result, outputs)
+        try:
+            show_result(out, result)
+        finally:  # standard output may be full or gone: the run is kept all the same
+            if kept is not None and (count := len(kept.known())):
+                out.note(f"{count:,} identities are kept; --forget-identities deletes them")
+            write_outputs(out, place, plan, result, outputs)
     if presses.count:
         raise KeyboardInterrupt
     end(result)
@@ -361,7 +367,7 @@ def _forget(out: Output, selection: Selection, place: Place) -> None:
     """Delete the kept identities, in the pool and here."""
     from chatops.aws.cognito import delete_identities
 
-    kept = _kept(place, selection)
+    kept = _kept(out, place, selection)
     known = kept.known()
     if known and place.operator is not None:
         delete_identities(place.operator, known)

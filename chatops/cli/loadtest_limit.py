@@ -52,7 +52,7 @@ def search(request: Request) -> None:
     finally:
         series.discard()
     _show(request.out, found)
-    _end(found)
+    _end(found, interrupted=series.interrupted)
 
 
 def _judged(posts_per_s: float, deliveries: float, result: "RunResult") -> "Probe":
@@ -79,7 +79,7 @@ def _show(out: Output, found: "Found") -> None:
         out.lines(limit_lines(out, found))
 
 
-def _end(found: "Found") -> None:
+def _end(found: "Found", *, interrupted: bool) -> None:
     """Exit as the search demands.
 
     Raises:
@@ -87,7 +87,7 @@ def _end(found: "Found") -> None:
     """
     from chatops.load.find_limit import Outcome
 
-    if found.stopped_by is Outcome.ENDED and found.probes[-1].outcome is Outcome.ENDED:
+    if interrupted or (found.stopped_by is Outcome.ENDED and found.probes[-1].outcome is Outcome.ENDED):
         raise typer.Exit(int(ExitCode.INTERRUPTED))
     if found.largest is not None:
         return

@@ -47,8 +47,7 @@ class Series:
         self._number += 1
         whole = request.outputs.folder
         folder = whole / f"{self._number:02}" if whole is not None else None
-        if folder is not None:
-            prepare(folder, plan)
+        made = prepare(folder, plan) if folder is not None else False
         wishes = Wishes(
             request.limits,
             abort=request.abort,
@@ -61,7 +60,7 @@ class Series:
             result = request.run(request.out, request.place, scenario, wishes)
         except (ChatopsError, KeyboardInterrupt):
             if folder is not None:
-                release(folder)
+                release(folder, made=made)
             raise
         self._spent += result.cost_metered
         shared = replace(result.identities, kept=0, shared=result.identities.kept)

@@ -1,6 +1,5 @@
 """`chatops report …`: recorded load tests, read again."""
 
-import sys
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -44,7 +43,7 @@ def show(
       chatops report show runs/20261122-104500-local
       chatops report show runs/before
       chatops report show runs/20261122-104500-local --differences 20
-      chatops report show runs/20261122-104500-local --fail-on 'delivery.p99>100ms'
+      chatops report show runs/before/01 --fail-on 'delivery.p99>100ms'
     """
     import dataclasses
 
@@ -95,14 +94,15 @@ def compare(
     \b
     Examples:
       chatops report compare runs/monday runs/tuesday
-      chatops report compare runs/before runs/after --fail-on p99+10% --fail-on received-1%
+      chatops report compare runs/before runs/after --fail-on p99+10%,received-1%
     """
     from chatops.load.compare import compare as compare_runs
     from chatops.load.compare import parse_rule
 
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
     rules = [parse_rule(part) for text in fail_on or [] for part in text.split(",")]
-    found = compare_runs(_repeats(before), _repeats(after), rules)
+    sides = _repeats(before), _repeats(after)
+    found = _read(f"{before} or {after}", lambda: compare_runs(*sides, rules))
     _show_comparison(out, found)
     if found.broken:
         raise ThresholdError(f"Not kept: {', '.join(found.broken)}", "see the figures above")
@@ -133,7 +133,7 @@ def export(
     document = read_run(run)
     text = _read(run, lambda: exported(document, format_name))
     if output is None:
-        sys.stdout.write(text)
+        out.data(text.removesuffix("\n"))
     else:
         write_text(output, text)
         out.note(f"written: {output}")
@@ -164,7 +164,7 @@ def throttles(
     show_throttles(Output(json_mode=json_mode, quiet=quiet, verbose=verbose), run, env, env_dir, profile)
 
 
-def _read(run: Path, view: Callable[[], T]) -> T:
+def _read(run: Path | str, view: Callable[[], T]) -> T:
     """Make a view of a run's document, which anyone may have written.
 
     Raises:
@@ -172,7 +172,7 @@ def _read(run: Path, view: Callable[[], T]) -> T:
     """
     try:
         return view()
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:  # OSError: of times
         raise UsageError(
             f"{run} is damaged: {type(error).__name__} while reading it", "name a folder that `chatops loadtest` made"
         ) from None
@@ -180,10 +180,13 @@ def _read(run: Path, view: Callable[[], T]) -> T:
 
 def _repeats(path: Path) -> list[dict[str, Any]]:
     """The runs that a path stands for."""
-    from chatops.load.run_folder import RUN, read_run
+    from chatops.load.run_folder import read_run, runs_in
 
-    inner = sorted(child for child in path.iterdir() if (child / RUN).is_file()) if path.is_dir() else []
-    return [read_run(path)] if not inner or (path / RUN).is_file() else [read_run(child) for child in inner]
+    try:
+        inner = runs_in(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "name a folder that `loadtest` made") from None
+    return [read_run(child) for child in inner or [path]]
 
 
 def _named(run: Path, most: int) -> list[dict[str, Any]]:

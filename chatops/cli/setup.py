@@ -32,7 +32,8 @@ def setup(
     Examples:
       chatops setup --env production --region eu-west-1
       chatops setup --env dev --rooms lobby,games/chess --title "Our chat" --yes
-      chatops setup --env old --adopt eu-west-1:7b0cb1f2-1111-4222-8333-444455556666
+      chatops setup --env old \\
+          --adopt eu-west-1:7b0cb1f2-1111-4222-8333-444455556666
     """
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
     from chatops.cli.lifecycle import desired_environment, open_account

@@ -184,7 +184,7 @@ def verify(
     \b
     Examples:
       chatops site verify https://chat.example.org/ --env production
-      chatops site verify https://chat.example.org/ --env production --no-browser --json
+      chatops site verify https://chat.example.org/ --no-browser --json
     """
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
     import asyncio

@@ -6,6 +6,7 @@ warning; the caller decides whether a refusal is final (`--force`).
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Any
 
 from chatops.aws import quota_codes as codes
@@ -231,10 +232,17 @@ def _judge(plan: Preflight, scenario: Scenario, max_cost: float | None) -> tuple
         elif wanted > QUOTA_SHARE * quota and what != "connects/s":
             warnings.append(f"{wanted:,.0f} {what} come near the account's {quota:,.0f}")
     if max_cost is not None and plan.cost_usd > max_cost:
-        refusals.append(f"the run is predicted to cost ${plan.cost_usd:,.4f}, more than the ${max_cost:,.4g} allowed")
+        refusals.append(
+            f"the run is predicted to cost ${_plain(plan.cost_usd)}, more than the ${_plain(max_cost)} allowed"
+        )
     if scenario.join_timeout_s and plan.ramp_s > 24 * 3600 - plan.load_s:
         refusals.append("joining and load together take longer than the 24 hours of a connection")
     return refusals, warnings
+
+
+def _plain(dollars: float) -> str:
+    """An amount with all its digits and no exponent."""
+    return f"{dollars:,.4f}" if dollars >= 0.01 else f"{Decimal(f'{dollars:.4g}').normalize():f}"
 
 
 def packet_bytes(scenario: Scenario) -> int:

@@ -90,7 +90,7 @@ def raises(scenario: Scenario, quotas: AccountQuotas, ramp_s: float, region: str
     found = []
     for name, needed in _needs(scenario, ramp_s).items():
         now = getattr(quotas, name)
-        if now is not None and needed > QUOTA_SHARE * now:
+        if now is not None and needed > QUOTA_SHARE * now * (1 + _ROUNDING):
             found.append(_raise(ACCOUNT_QUOTAS[name], needed, now, region))
     return tuple(sorted(found, key=lambda each: -each.times))
 

@@ -17,7 +17,9 @@ from typing import Any
 
 from chatops import __version__
 from chatops.errors import ConfigurationError, UsageError
+from chatops.files import NumberError, read_bounded, strict_json
 from chatops.load.preflight import Preflight
+from chatops.load.recording import MAGIC, events_files
 from chatops.load.result import SCHEMA, RunResult
 from chatops.load.statistics import Distribution
 
@@ -50,14 +52,18 @@ def default_folder(environment: str, now: float) -> Path:
     return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{environment}"
 
 
-def prepare(folder: Path, plan: Preflight) -> None:
+def prepare(folder: Path, plan: Preflight) -> bool:
     """Make the folder, try it, and claim it until `write_run` or `release`.
+
+    Returns:
+        Whether the folder was not there before.
 
     Raises:
         ConfigurationError: it cannot be made or written to, holds a run already, another run writes to it, or its
             disk is (nearly) full.
     """
     remedy = "name another folder with --out"
+    made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / RUN).exists():
@@ -69,11 +75,12 @@ def prepare(folder: Path, plan: Preflight) -> None:
         raise ConfigurationError(f"{folder} cannot be written to: {error.strerror}", remedy) from None
     needed = _SPARE_BYTES + int((plan.publishes_in + plan.publishes_out) * plan.load_s) * _BYTES_A_DELIVERY
     if free < needed:
-        release(folder)
+        release(folder, made=made)
         raise ConfigurationError(
             f"{folder} is on a disk with {free / 1e6:,.0f} MB left; the run's events take about {needed / 1e6:,.0f} MB",
             f"make room, or {remedy}",
         )
+    return made
 
 
 def _claim(file: Path) -> bool:
@@ -105,11 +112,31 @@ def _alive(file: Path) -> bool:
     return number > 0 and number != os.getpid()
 
 
-def release(folder: Path) -> None:
-    """Give a claimed folder up; it is removed when nothing has been written to it."""
+def release(folder: Path, *, made: bool) -> None:
+    """Give a claimed folder up.
+
+    Args:
+        made: it was made for this run: remove it, unless more than the beginning of a file of events is in it.
+    """
     with suppress(OSError):
         (folder / CLAIM).unlink(missing_ok=True)
+        if not made:
+            return
+        for file in events_files(folder):
+            if file.exists() and file.stat().st_size <= len(MAGIC):
+                file.unlink()
         folder.rmdir()
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The runs that a folder of repeats holds; none when it is a run itself, or no folder.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not folder.is_dir() or (folder / RUN).is_file():
+        return []
+    return sorted(child for child in folder.iterdir() if (child / RUN).is_file())
 
 
 def run_document(result: RunResult, setting: Setting) -> dict[str, Any]:
@@ -167,13 +194,20 @@ def read_run(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: there is none, or it is no run that this version reads.
     """
-    file = path / RUN if path.is_dir() else path
     try:
-        if file.stat().st_size > MOST_BYTES:
-            raise UsageError(f"{file} is too large to be a run", "check the path")
-        document = json.loads(file.read_text(encoding="utf-8"))
+        file = path / RUN if path.is_dir() else path
+        document = strict_json(read_bounded(file, MOST_BYTES))
     except OSError as error:
+        with suppress(OSError):
+            if several := runs_in(path):
+                raise UsageError(
+                    f"{path} holds {len(several)} runs", f"name one of them, such as {several[0]}"
+                ) from None
         raise UsageError(f"There is no run in {path}: {error.strerror}", "name a folder that `loadtest` made") from None
+    except NumberError as error:
+        raise UsageError(
+            f"{file} is no run: it holds {error}, which no figure is", "name a folder that `chatops loadtest` made"
+        ) from None
     except (ValueError, RecursionError):
         raise UsageError(f"{file} is no run: it is not JSON", "name a folder that `chatops loadtest` made") from None
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:

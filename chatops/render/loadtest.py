@@ -3,6 +3,7 @@
 A result is read from its JSON document, so that a recorded run is shown as a fresh one is.
 """
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -27,11 +28,14 @@ _WIDTH = 79
 
 
 def scenario_line(scenario: Scenario) -> str:
-    """What is about to happen, in one line."""
-    return (
-        f"{scenario.clients:,} guests in {scenario.room_count:,} rooms ({scenario.spread.value}), "
-        f"{scenario.offered_posts_per_s:,.4g} posts/s, {scenario.offered_deliveries_per_s:,.4g} deliveries/s expected, "
-        f"{scenario.warm_up_s + scenario.duration_s:g} s"
+    """What is about to happen, in one line; in two where the figures are very large."""
+    seconds = scenario.warm_up_s + scenario.duration_s
+    return textwrap.fill(
+        f"{_count(scenario.clients, 'guest')} in {_count(scenario.room_count, 'room')} ({scenario.spread.value}), "
+        f"{_rate(scenario.offered_posts_per_s, 'post', 'posts')}, "
+        f"{_rate(scenario.offered_deliveries_per_s, 'delivery', 'deliveries')} expected, "
+        f"{f'{seconds:.3g} s' if seconds < 1000 else span(seconds)}",
+        _WIDTH,
     )
 
 
@@ -227,6 +231,10 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
+def _rate(value: float, one: str, several: str) -> str:
+    return f"{figure(value)} {one if value == 1 else several}/s"
+
+
 def _causes(document: Mapping[str, Any]) -> Iterator[str]:
     for kind, causes in document["failures"].items():
         for cause, count in sorted(causes.items(), key=lambda item: -item[1])[:5]:
@@ -235,7 +243,5 @@ def _causes(document: Mapping[str, Any]) -> Iterator[str]:
 
 def wrapped(name: str, texts: Iterable[Any]) -> Iterator[str]:
     """Sentences beside a name, within the width."""
-    import textwrap  # noqa: PLC0415  (only here)
-
     for text in texts:
         yield from textwrap.wrap(safe_text(str(text)), _WIDTH, initial_indent=f"{name:<13}", subsequent_indent=" " * 13)

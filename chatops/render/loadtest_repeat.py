@@ -7,7 +7,7 @@ from chatops.chat.text import safe_text
 from chatops.load.repeats import Repeats, Spread
 from chatops.render.loadtest import duration, wrapped
 from chatops.render.output import Output
-from chatops.render.report import WORDS
+from chatops.render.report import WORDS, number
 
 
 def repeat_line(number: int, asked: int, run: Mapping[str, Any]) -> str:
@@ -24,7 +24,7 @@ def repeats_lines(out: Output, found: Repeats) -> Iterator[str]:
     counted = len(found.counted)
     yield f"{'':<22}{'median':>10}{'least':>10}{'most':>10}  95 % interval of the mean"
     for spread in found.spreads:
-        figures = "".join(f"{_number(value):>10}" for value in (spread.median, spread.least, spread.most))
+        figures = "".join(f"{number(value):>10}" for value in (spread.median, spread.least, spread.most))
         yield f"{WORDS.get(spread.figure, spread.figure):<22}{figures}  {_interval(spread)}"
     yield ""
     words = f"{counted} of {found.asked}"
@@ -41,8 +41,4 @@ def _interval(spread: Spread) -> str:
         return "(one run)"
     if spread.low == spread.high:
         return "always the same"
-    return f"{_number(spread.low)} to {_number(spread.high)}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if 10_000 <= abs(value) < 10_000_000 else f"{value:.4g}"
+    return f"{number(spread.low)} to {number(spread.high)}"

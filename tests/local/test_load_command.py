@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Generator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -78,6 +79,26 @@ def test_the_report_loads_nothing_and_runs_nothing(made: Path) -> None:
     assert page.count("<svg") >= 4
 
 
+def test_a_full_standard_output_costs_no_run(here: Path, made: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, "loadtest", *SMALL, "--out", "full"],
+            env=variables(here),
+            cwd=here,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=WAIT_S,
+        )
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-2:] == [
+        "error: Standard output cannot be written: No space left on device",
+        "  fix: redirect it to where there is room",
+    ]
+    assert document_of(here / "full")["deliveries"]["received"] > 0
+
+
 def test_show_compare_and_export_read_it(inside: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["report", "show", "made"]) == 0
     shown = capsys.readouterr().out
@@ -104,6 +125,7 @@ def test_show_compare_and_export_read_it(inside: Path, made: Path, capsys: pytes
         ["--clients", "10", "--rooms", "11"],
         ["--rate", "-1"],
         ["--rate", "nan"],
+        ["--rate", "1", "--total-rate", "1"],
         ["--total-rate", "1e12"],
         ["--identities", "0"],
         ["--clients", "5", "--identities", "6"],
@@ -190,6 +212,27 @@ def test_folders_that_cannot_be_written_are_refused_before_anything_starts(
         assert lines[-1].startswith("  fix: ")
 
 
+def test_a_run_that_is_refused_leaves_nothing_behind(
+    inside: Path, made: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["loadtest", *SMALL, "--out", "never", "--csv", "never.csv"]
+    assert run(["local", "fault", "--refuse-requests", "100%"]) == 0
+    try:
+        assert run(arguments) == 5
+    finally:
+        assert run(["local", "fault", "--clear"]) == 0
+    assert not list(inside.glob("never*"))
+    usage = shutil.disk_usage(inside)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+        assert run(arguments) == 3
+        assert not list(inside.glob("never*"))
+        (inside / "never").mkdir()
+        assert run(arguments) == 3
+        assert list(inside.glob("never*")) == [inside / "never"]  # it was there before
+    (inside / "never").rmdir()
+
+
 def test_kept_identities_are_encrypted_reused_and_deleted(
     inside: Path, made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -205,9 +248,33 @@ def test_kept_identities_are_encrypted_reused_and_deleted(
     assert kept.stat().st_mode & 0o077 == 0
     again = identities("reuse2")
     assert (again["made"], again["reused"], again["kept"]) == (0, 4, 4)
+    run(["loadtest", *SMALL, "--identities", "2", "--reuse-identities", "--out", "reuse3"])
+    assert "4 identities are kept" in capsys.readouterr().err
     assert run(["loadtest", "--forget-identities", "--env", "local"]) == 0
     assert "4 kept identities deleted" in capsys.readouterr().err
     assert not kept.exists()
+
+
+def test_a_file_of_identities_that_cannot_be_read_is_kept_aside(
+    inside: Path, made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["loadtest", *SMALL, "--identities", "2", "--reuse-identities", "--out", "aside1"])
+    kept = next(inside.glob("identities-*"))
+    kept.write_bytes(damaged := kept.read_bytes()[:-9])
+    capsys.readouterr()
+    run(["loadtest", *SMALL, "--identities", "3", "--reuse-identities", "--out", "aside2"])
+    said = capsys.readouterr().err
+    aside = kept.with_name(f"{kept.name}.1")
+    assert f"it is kept as {aside}" in said
+    assert "3 identities are kept" in said
+    assert aside.read_bytes() == damaged
+    assert aside.stat().st_mode & 0o077 == 0
+    kept.write_text("not ours")
+    assert run(["loadtest", "--forget-identities", "--env", "local"]) == 0
+    assert "0 kept identities deleted" in capsys.readouterr().err
+    assert kept.with_name(f"{kept.name}.2").read_text() == "not ours"
+    for path in inside.glob("identities-*"):
+        path.unlink()
 
 
 def test_the_largest_load_is_searched_for_and_shown(
@@ -236,6 +303,11 @@ def test_repeats_share_their_identities_and_show_how_their_figures_spread(
     found = json.loads(said.out)
     assert "repeat 3 of 3: " in said.err
     assert [each["seed"] for each in found["runs"]] == [5, 6, 7]
+    for words in (["export"], ["throttles"]):
+        assert run(["report", *words, "many"]) == 2
+        problem, remedy = capsys.readouterr().err.splitlines()[-2:]
+        assert "holds 3 runs" in problem
+        assert "many/01" in remedy
     # the identities of the first run serve all, and are deleted at the end
     made_and_reused = [document_of(inside / "many" / name)["identities"] for name in ("01", "02", "03")]
     assert [(each["made"], each["reused"]) for each in made_and_reused] == [(6, 0), (0, 6), (0, 6)]

@@ -9,6 +9,7 @@ import pytest
 from chatops.errors import ConfigurationError
 from chatops.load.cost import Prices
 from chatops.load.preflight import AccountQuotas, Preflight, preflight
+from chatops.load.recording import MAGIC
 from chatops.load.run_folder import CLAIM, prepare, release, write_run
 from chatops.load.scenario import Scenario
 from chatops.load.target import Rates
@@ -37,12 +38,17 @@ def test_a_damaged_claim_keeps_nobody_out(tmp_path: Path, plan: Preflight, claim
 
 def test_a_claim_ends_with_the_run_or_with_giving_up(tmp_path: Path, plan: Preflight) -> None:
     done, given_up, started = tmp_path / "done", tmp_path / "given-up", tmp_path / "started"
-    for folder in (done, given_up, started):
-        prepare(folder, plan)
+    there = tmp_path / "there"
+    there.mkdir()
+    assert all(prepare(folder, plan) for folder in (done, given_up, started))
+    assert not prepare(there, plan)
     write_run(done, {"run": "1"})
     assert [file.name for file in done.iterdir()] == ["run.json"]
-    release(given_up)
+    (given_up / "events").write_bytes(MAGIC)
+    release(given_up, made=True)
     assert not given_up.exists()
-    (started / "events").write_bytes(b"x")
-    release(started)
+    release(there, made=False)
+    assert list(there.iterdir()) == []
+    (started / "events").write_bytes(MAGIC + b"x")
+    release(started, made=True)
     assert [file.name for file in started.iterdir()] == ["events"]

@@ -82,6 +82,10 @@ def test_a_run_that_costs_too_much_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
         planned(scenario, max_cost=dollars - 0.01).check()
     assert "$" in caught.value.problem
+    for allowed, words in ((1e-7, "$0.0000001 allowed"), (0.0005, "$0.0005 allowed"), (0.0, "$0 allowed")):
+        with pytest.raises(UsageError) as caught:
+            planned(scenario, max_cost=allowed).check()
+        assert words in caught.value.problem
 
 
 def test_the_local_stack_enforces_what_it_was_started_with() -> None:

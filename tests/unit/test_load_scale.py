@@ -271,3 +271,10 @@ def test_what_the_documentation_says_in_words_is_what_its_tables_say() -> None:
     assert f"need {scaled(QUIET).renewals_per_s:.0f} GetCredentialsForIdentity a second" in text
     assert f"A silent million costs ${found.hour.connectivity_usd:.2f} an hour" in text
     assert f"need a NAT with {found.sizing.source_addresses}" in text
+
+
+def test_a_rate_that_fits_exactly_asks_for_no_raise() -> None:
+    """0.00064 posts/s of 5,000 people in one room are 16,000 deliveries/s, and a little more in binary fractions."""
+    scenario = Scenario(clients=5000, spread=Spread.ONE, posts_per_s=0.00064)
+    assert scenario.offered_deliveries_per_s > 16_000.0
+    assert not {"L-4B33E451", "L-FE4EDCF9"} & {each.code for each in scaled(scenario).raises}

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatops.load.progress import Progress, Stage
-from chatops.load.scenario import Scenario
-from chatops.render.loadtest import duration, figure, per_second, progress_line, span
+from chatops.load.scenario import Scenario, Spread
+from chatops.render.loadtest import duration, figure, per_second, progress_line, scenario_line, span
 from chatops.render.loadtest_live import live_rows
 from chatops.render.report_svg import Axis, Series, bar_chart, line_chart
 
@@ -63,6 +63,29 @@ def progress(**changes: object) -> Progress:
         "queue_max": 1_200,
     }
     return Progress(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "line"),
+    [
+        (
+            Scenario(clients=20, rooms=1, duration_s=1.62324, warm_up_s=0, total_posts_per_s=3.69631),
+            "20 guests in 1 room (zipf), 3.7 posts/s, 73.9 deliveries/s expected, 1.62 s",
+        ),
+        (
+            Scenario(clients=1, duration_s=7200, posts_per_s=1),
+            "1 guest in 1 room (zipf), 1 post/s, 1 delivery/s expected, 2 h 0 min",
+        ),
+    ],
+)
+def test_a_scenario_is_said_in_figures_that_matter(scenario: Scenario, line: str) -> None:
+    assert scenario_line(scenario) == line
+
+
+@given(st.integers(1, 1_000_000), st.floats(0.001, 10), st.floats(0.1, 80_000))
+def test_a_scenario_is_said_in_80_columns(clients: int, rate: float, seconds: float) -> None:
+    scenario = Scenario(clients=clients, spread=Spread.EVEN, posts_per_s=rate / clients, duration_s=seconds)
+    assert all(len(line) <= 80 for line in scenario_line(scenario).splitlines())
 
 
 def test_the_live_view_shows_all_that_matters_and_warns_in_colour() -> None:
