@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from chatops.load.attendance import UNANSWERED, Post
+from chatops.load.distribution import Distribution
 from chatops.load.ledger import Ledger
 from chatops.load.message import marker, read_header, read_post_number
 from chatops.load.recording import Recorder
 from chatops.load.reports import Reports
 from chatops.load.scenario import Scenario, room_topic
 from chatops.load.share import Share
-from chatops.load.statistics import Bin, Distribution, Statistics, Window
+from chatops.load.statistics import Bin, Statistics, Window
 
 PORTION = 500
 """Arrivals entered at a time, about a millisecond's worth: whoever waits for the interpreter lock waits as long."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from chatops.errors import ChatopsError, ConnectionFailedError
+from chatops.load.distribution import Distribution
 from chatops.load.generator import peak_rss_mb
 from chatops.load.joining import Joiner, Joining, MakeClient, Probe, Vendor
 from chatops.load.meters import CpuMeter
@@ -19,7 +20,6 @@ from chatops.load.progress import Stage
 from chatops.load.recording import Recorder
 from chatops.load.replay import Replay
 from chatops.load.restless import Restlessness
-from chatops.load.statistics import Distribution
 from chatops.load.swarm import Swarm
 from chatops.load.target import Target
 from chatops.load.totals import Part, Totals

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from chatops.errors import ChatopsError
+from chatops.load.distribution import Distribution
 from chatops.load.pacing import Slots
-from chatops.load.statistics import Distribution
 from chatops.load.swarm import Client, Swarm
 from chatops.load.target import Rates
 from chatops.mqtt.guests import REFRESH_MARGIN_S, GuestCredentials

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from chatops.load.distribution import Distribution
 from chatops.load.ledger import total
-from chatops.load.statistics import HEADLINES, Distribution, Metric, Statistics, Window
+from chatops.load.statistics import HEADLINES, Metric, Statistics, Window
 from chatops.load.totals import Totals
 
 

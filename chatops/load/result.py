@@ -10,12 +10,12 @@ from typing import Any
 
 from chatops.load.cluster_report import ClusterReport
 from chatops.load.cost import Usage
+from chatops.load.distribution import Distribution, Percentiles
 from chatops.load.drift import Drift
 from chatops.load.generator import Health, Verdict
 from chatops.load.recording import Recorded
 from chatops.load.restless import Reconnects
 from chatops.load.scenario import Scenario
-from chatops.load.statistics import Distribution, Percentiles
 from chatops.load.tally import Difference, Tally
 from chatops.load.thresholds import Threshold
 from chatops.load.totals import Part

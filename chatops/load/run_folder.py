@@ -18,10 +18,10 @@ from typing import Any
 from chatops import __version__
 from chatops.errors import ConfigurationError, UsageError
 from chatops.files import NumberError, read_bounded, strict_json
+from chatops.load.distribution import Distribution
 from chatops.load.preflight import Preflight
 from chatops.load.recording import MAGIC, events_files
 from chatops.load.result import SCHEMA, RunResult
-from chatops.load.statistics import Distribution
 
 RUN = "run.json"
 CLAIM = ".claimed"

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from chatops.load.distribution import Distribution
 from chatops.load.joining import Joining
 from chatops.load.ledger import MAX_DIFFERENCES
 from chatops.load.progress import Stage
 from chatops.load.restless import Reconnects
-from chatops.load.statistics import Distribution, Statistics
+from chatops.load.statistics import Statistics
 from chatops.load.tally import Difference, Tally
 
 

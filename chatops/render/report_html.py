@@ -12,9 +12,9 @@ from importlib.resources import files
 from typing import Any
 
 from chatops.chat.text import safe_text
+from chatops.load.distribution import Distribution
 from chatops.load.generator import INVALID_LAG_MS, WARN_CPU, Verdict
 from chatops.load.run_folder import distribution_of
-from chatops.load.statistics import Distribution
 from chatops.render.loadtest import duration
 from chatops.render.report_svg import Axis, Series, bar_chart, line_chart
 

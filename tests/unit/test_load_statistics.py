@@ -9,16 +9,8 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatops.load.statistics import (
-    LARGEST_US,
-    Distribution,
-    Metric,
-    Row,
-    Statistics,
-    Window,
-    bucket_of,
-    upper_end,
-)
+from chatops.load.distribution import LARGEST_US, Distribution, bucket_of, upper_end
+from chatops.load.statistics import Metric, Row, Statistics, Window
 
 durations = st.integers(0, LARGEST_US) | st.integers(0, 50_000)
 samples = st.lists(durations, max_size=60)
