@@ -1,15 +1,13 @@
 """Where the command line begins: standard streams that are there, and an interrupt that is quiet from the start.
 
 Loading the command line takes a while, in which Python would answer Ctrl-C with a traceback of half-done imports.
-This module is what the installed script imports, and so small that there is no such while before it.
+This module is what the installed script imports, and it and `chatops` itself import next to nothing, so that there is
+no such while before it.
 """
 
 import os
 import signal
 import sys
-from contextlib import suppress
-from types import FrameType
-from typing import NoReturn
 
 _INTERRUPTED = 130  # ExitCode.INTERRUPTED, without importing it
 
@@ -49,9 +47,8 @@ def let_go() -> None:
         try:
             stream.flush()
         except OSError:
-            with suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+def _leave(_number: int, _frame: object) -> None:
     os._exit(_INTERRUPTED)  # nothing has been begun that would have to be ended

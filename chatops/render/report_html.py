@@ -19,6 +19,7 @@ from chatops.render.loadtest import duration
 from chatops.render.report_svg import Axis, Series, bar_chart, line_chart
 
 _MOST_ROOMS = 200
+_SHORT = 26  # characters: a room of a load test, a figure with its unit
 _PERCENTS = (0.0, 10, 25, 50, 75, 90, 95, 97.5, 99, 99.5, 99.75, 99.9, 99.95, 99.99, 99.995, 99.999)
 _TICKS = (0.0, 50, 90, 99, 99.9, 99.99, 99.999)
 _CURVES = (
@@ -73,9 +74,14 @@ def _section(title: str, content: str) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells are HTML already."""
-    heads = "".join(f"<th>{_text(name)}</th>" for name in head)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    """Cells are HTML already. Short ones are never broken: a table that is too wide scrolls within its box."""
+    heads = "".join(
+        f'<th class="n">{_text(name)}</th>' if len(name) <= _SHORT else f"<th>{_text(name)}</th>" for name in head
+    )
+    body = "".join(
+        f"<tr>{''.join(f'<td class=n>{cell}</td>' if len(cell) <= _SHORT else f'<td>{cell}</td>' for cell in row)}</tr>"
+        for row in rows
+    )
     return f'<div class="scroll"><table><tr>{heads}</tr>{body}</table></div>'
 
 
