@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from chatops.chat.messages import Envelope, Kind, MessageIds, decode, encode, guest_sender
+from chatops.chat.text import safe_text
 from chatops.environment import Environment
 from chatops.errors import ChatopsError
 from chatops.mqtt.connection import ChatConnection, connect
@@ -15,6 +16,7 @@ from chatops.mqtt.login import Login, log_in
 from chatops.site.devtools import BrowserFailedError, PageSession, browser_page
 
 _TIMEOUT_S = 15.0
+_LONGEST_QUOTE = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Talk:
         except ChatopsError as error:
             return Check("browser", False, error.problem)
         if words is None and errors:
-            words = f"the page works, and its console says: {errors[0]}"
+            words = f"the page works, and its console says: {_quoted(errors[0])}"
         return Check("browser", words is None, words or "a guest enters, talks and hears through the page")
 
     async def _conversation(self, url: str, page: PageSession, chat: ChatConnection, sender: str) -> str | None:
@@ -79,12 +81,12 @@ class Talk:
         await page.goto(f"{url}#{self._room}")
         if not await page.wait_for("document.querySelector('#login')?.hidden === false", _TIMEOUT_S):
             said = await page.evaluate("document.querySelector('#broken-why')?.textContent")
-            return f"the page does not start: {said or 'it stays empty'}"
+            return f"the page does not start: {_quoted(said) or 'it stays empty'}"
         await page.write("#login-name", "verify")
         status = "document.querySelector('#status-words').textContent"
         if not await page.wait_for(f"{status}.startsWith('Connected')", _TIMEOUT_S):
-            said = await page.evaluate("document.querySelector('#banner-words').textContent") or "no word why"
-            return f"a guest of the page is not connected: {said}"
+            said = await page.evaluate("document.querySelector('#banner-words').textContent")
+            return f"a guest of the page is not connected: {_quoted(said) or 'no word why'}"
         await page.write("#text", self._text)
         if not await self._hears(chat):
             return "what a guest writes in the page does not arrive"
@@ -109,6 +111,11 @@ class Talk:
         except TimeoutError:
             pass
         return False
+
+
+def _quoted(said: object) -> str:
+    """What a page says, in one line that no terminal takes for more than text."""
+    return safe_text(" ".join(str(said or "").split()))[:_LONGEST_QUOTE]
 
 
 def _payload(sender: str, text: str) -> bytes:

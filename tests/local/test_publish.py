@@ -222,6 +222,20 @@ def test_a_plain_website_and_back(shell: Shell, set_up: SetUp, stack: RunningSta
     assert left_of(stack, "plain") == []
 
 
+def test_the_bucket_is_in_the_region_of_the_environment(shell: Shell, stack: RunningStack) -> None:
+    assert shell("setup", "--env", "ireland", "--region", "eu-west-1", "--yes").code == 0
+    assert get(published(shell, "ireland"), "/")[0] == 200
+    bucket = shell.environment("ireland").site["bucket"]
+    assert stack.aws().call("s3", "get_bucket_location", Bucket=bucket)["LocationConstraint"] == "eu-west-1"
+    assert shell("plan", "--env", "ireland").code == 0
+    # a bucket elsewhere would be a bucket of another environment's, or by mistake
+    stack.aws().call("s3", "create_bucket", Bucket="made-in-virginia")
+    hosting.tag_bucket(stack.aws(), "made-in-virginia", {"chatops:environment": "munich", "chatops:managed": "true"})
+    assert shell("setup", "--env", "munich", "--region", "eu-central-1", "--yes").code == 0
+    refused = publish(shell, "munich", "--bucket", "made-in-virginia")
+    assert_two_line_error(_errors(refused), 3, "is in us-east-1", "eu-central-1")
+
+
 def test_after_a_teardown_the_same_name_can_be_published_again(shell: Shell, set_up: SetUp) -> None:
     for _ in range(2):
         set_up("twice")
