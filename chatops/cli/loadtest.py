@@ -158,6 +158,7 @@ def loadtest(
       chatops loadtest --scenario evening.toml --plan --env production --max-cost 5
       chatops loadtest --clients 200 --spread one --total-rate 20 --shape spike --storm 30%
       chatops loadtest --clients 500 --find-limit --fail-on 'delivery.p99>50ms'
+      chatops loadtest --clients 50000 --cluster tcp://10.0.0.1:8786
     """
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
     given: dict[str, Any] = {
