@@ -183,6 +183,7 @@ def loadtest(
       chatops loadtest --clients 200 --spread one --shape spike --storm 30%
       chatops loadtest --clients 500 --find-limit --fail-on 'delivery.p99>50ms'
       chatops loadtest --clients 500 --repeat 5 --out runs/before
+      chatops loadtest --clients 50000 --cluster tcp://10.0.0.1:8786
     """
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
     given: dict[str, Any] = {

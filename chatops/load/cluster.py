@@ -107,8 +107,9 @@ async def _called(crew: Crew, link: Link, stop: asyncio.Event) -> tuple[Presence
 
 
 def _gone(link: Link, error: BaseException) -> ConnectionFailedError:
+    more = "" if isinstance(error, OSError) else f" ({type(error).__name__}: {error})"
     return ConnectionFailedError(
-        f"The scheduler at {link.address} went away before the start: {error}", "see its log, and try again"
+        f"The scheduler at {link.address} went away before the start{more}", "see its log, and try again"
     )
 
 

@@ -154,8 +154,10 @@ class Crew:
 
     async def _refuse(self, letter: Mapping[str, Any]) -> None:
         """Send a task away that was run a second time: its engine has been given out."""
-        if letter["kind"] == "here":
-            self._refused += 1
+        if letter["kind"] != "here":
+            return
+        self._refused += 1
+        with contextlib.suppress(*BROKEN):
             box = await self._link.letters(letter["box"])
             await box.put({"kind": "refused"})
 

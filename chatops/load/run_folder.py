@@ -158,6 +158,8 @@ def run_document(result: RunResult, setting: Setting) -> dict[str, Any]:
     }
     if result.recorded:
         problems = [recorded.problem for recorded in result.recorded if recorded.problem]
+        if missing := len(result.processes) - len(result.recorded):
+            problems.append(f"{missing} of {len(result.processes)} processes were lost, and theirs with them")
         document["events"] = {
             "files": [recorded.file for recorded in result.recorded],
             "complete": not problems,

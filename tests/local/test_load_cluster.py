@@ -179,7 +179,7 @@ def test_a_killed_worker_makes_the_run_partial_and_another_one_comes_too_late(
     assert result.cluster is not None
     assert len(result.cluster.late_workers) == 1
     assert any("1 workers joined the cluster after the start" in warning for warning in result.warnings)
-    assert len(events_files(tmp_path / "run")) == 2
+    assert len(events_files(tmp_path / "run")) == len(result.recorded) == 2
 
 
 def test_an_engine_that_is_killed_is_named_while_its_worker_lives_on(
@@ -298,6 +298,7 @@ def test_the_command_runs_on_a_cluster_and_shows_its_machines(here: Path, two: C
     assert document["clients"] == {"asked": 12, "joined": 12, "failed": 0}
     assert document["deliveries"]["received"] == document["deliveries"]["expected"] > 0
     assert document["identities"]["discarded"] == document["identities"]["made"] == 12
+    assert json.loads((here / "away" / "run.json").read_text())["events"]["complete"]
     (machine,) = document["cluster"]["machines"]
     assert sorted(machine["workers"].values()) == [[0], [1]]
     assert document["cluster"]["between_machines"]["timed"]

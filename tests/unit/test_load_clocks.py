@@ -1,6 +1,8 @@
 """What clocks of several machines are worth: an estimate is never further off than it says."""
 
+import asyncio
 import math
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -8,6 +10,17 @@ from hypothesis import strategies as st
 
 from chatops.load.clocks import SAME_CLOCK, Reading, agree, best, clock_name, read, this_clock
 from chatops.load.cluster_report import ClusterReport, Machine
+from chatops.load.cost import Prices
+from chatops.load.front import Front, Wishes
+from chatops.load.meters import figures_so_far, headlines
+from chatops.load.progress import Progress, Stage
+from chatops.load.scenario import Scenario
+from chatops.load.statistics import Window
+from chatops.load.tally import Tally
+from chatops.load.target import Rates, Target
+from chatops.load.thresholds import broken_meanwhile, parse
+from chatops.load.totals import Part, Totals
+from chatops.mqtt.endpoint import GatewayAddress
 
 _WAYS = st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 10**9)), min_size=1, max_size=50)
 
@@ -94,3 +107,53 @@ def test_what_a_reader_has_to_know_is_a_warning() -> None:
 def test_processes_of_one_machine_read_the_same_clock() -> None:
     assert this_clock() == this_clock() != ""
     assert clock_name("boot\n", "time:[1]") != clock_name("boot", "time:[2]")
+
+
+def counted() -> Totals:
+    """Deliveries within a machine that took 10 ms, and from another one that seem to have taken 2 s."""
+    totals = Totals(tallies={(int(Window.STEADY), 0): Tally(received=800)})
+    for across, took_us, count in ((False, 10_000, 500), (True, 2_000_000, 300)):
+        samples = totals.statistics.bin(Window.STEADY, 0, across=across)
+        for _ in range(count):
+            samples.delivered(took_us, took_us - 1_000)
+    return totals
+
+
+@pytest.mark.parametrize(("across", "count", "longest_ms"), [(True, 800, 2_000.0), (False, 500, 10.0)])
+def test_what_is_withheld_is_in_no_latency_and_in_no_threshold(*, across: bool, count: int, longest_ms: float) -> None:
+    totals = counted()
+    for window in (Window.STEADY, Window.WARM_UP):
+        found = headlines(totals.statistics, window, across=across)
+        assert found["delivery"].count == found["delivery_from_send"].count == (count if window is Window.STEADY else 0)
+    figures = figures_so_far(totals, 800, 0.0, across=across)
+    assert figures["latency_ms"]["delivery"]["max"] == longest_ms
+    assert bool(broken_meanwhile([parse("delivery.max>1s")], figures)) is across
+
+
+def _answer(answer: object, _: object) -> bool:
+    return bool(answer)
+
+
+def test_a_run_shows_no_live_latencies_while_clocks_disagree() -> None:
+    seen: list[Progress] = []
+
+    async def body() -> None:
+        scenario = Scenario(clients=8)
+        target = Target(GatewayAddress("127.0.0.1", 1, tls=False), "eu-west-1", "http://127.0.0.1:1", "pool", Rates())
+        front = Front(
+            scenario,
+            "0123abcd",
+            target,
+            events=seen.append,
+            stop=asyncio.Event(),
+            discard=None,
+            prices=Prices(),
+            wishes=Wishes(limits=(parse("delivery.max>1s"),), abort=True),
+        )
+        for agreed in (False, True):
+            front.timed_across = partial(_answer, agreed)
+            front.tell(counted(), [Part(stage=Stage.STEADY)])
+            assert front.stop.is_set() is agreed
+
+    asyncio.run(body())
+    assert [progress.p50_ms is None for progress in seen] == [True, False]
