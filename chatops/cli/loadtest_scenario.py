@@ -61,8 +61,6 @@ def read_limits(texts: list[str], more: list[str], *, abort: bool) -> "tuple[Lim
 def read_scenario_of(given: dict[str, Any], file: Path | None) -> "Scenario":
     from chatops.load.scenario_file import make_scenario, read_scenario
 
-    if {"posts_per_s", "total_posts_per_s"} <= given.keys():
-        raise UsageError("--rate and --total-rate cannot both be", "leave one of them out")
     values = read_scenario(file) if file is not None else {}
     if {"duration_s", "shape"} & given.keys():
         values.pop("phases", None)

@@ -233,7 +233,8 @@ def test_the_command_sets_lists_and_clears(
     assert call(stack, "POST", {"refuse_requests": 0.0})[0] == 200
     assert run(["local", "fault"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert [line.split() for line in said if "requests" in line] == [["requests", "refused", "1"]]
+    count = call(stack, "GET")[1]["counts"]["requests_refused"]  # of all tests so far
+    assert [line.split() for line in said if "requests" in line] == [["requests", "refused", f"{count:,}"]]
     assert all(len(line) <= 80 for line in said)
     assert run(["local", "fault", "--reorder", "0.5", "--freeze", "10ms", "--after", "30s", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

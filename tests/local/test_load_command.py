@@ -125,7 +125,6 @@ def test_show_compare_and_export_read_it(inside: Path, made: Path, capsys: pytes
         ["--clients", "10", "--rooms", "11"],
         ["--rate", "-1"],
         ["--rate", "nan"],
-        ["--rate", "1", "--total-rate", "1"],
         ["--total-rate", "1e12"],
         ["--identities", "0"],
         ["--clients", "5", "--identities", "6"],
