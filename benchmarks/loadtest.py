@@ -1,12 +1,16 @@
 """The load test beside its peers: CPU of the generator for each delivery, on the same traffic, in turns.
 
-    python benchmarks/loadtest.py [--repeats 3] [--mqttjs DIR] [--locust PYTHON] [--joins]
+    python benchmarks/loadtest.py [--repeats 3] [--mqttx ENTRY] [--mqttjs DIR] [--locust PYTHON] [--joins]
 
 One gateway without checks runs in a process of its own. Each peer connects the same number of clients to it, posts at
 the same rate at QoS 1, and receives at QoS 0. chatops signs each handshake, times each delivery from due and from sent,
-enters it in the ledger and writes it to disk; MQTT.js (what `mqttx bench` is made of: `npm install mqtt` into DIR) and
-Locust's MQTT user (a Python with locust and paho-mqtt) only count. `--joins` then measures joining and memory with real
-guests against a whole local stack. Figures are medians of the repeats; nothing is asserted.
+enters it in the ledger and writes it to disk. `mqttx bench sub` (ENTRY: the path of an installed MQTTX's file
+`cli/bin/index.js`) only counts and does not post; all its clients are in one room, with as many deliveries a second,
+and it is compared with chatops doing (and posting) the same. MQTT.js, which it is made of (`npm install mqtt` into
+DIR), posts and counts. Locust's MQTT user (a Python with locust and paho-mqtt) is run in two forms: as it is, with a
+bare counter for deliveries, which Locust's statistics do not know of; and with the request event for each delivery
+that counts and times it there; the latter also with everybody in one room. `--joins` then measures joining and memory
+with real guests against a whole local stack. Figures are medians of the repeats; nothing is asserted.
 """
 
 import argparse
@@ -80,18 +84,30 @@ def deliveries(options: argparse.Namespace) -> None:
         for _ in range(options.repeats):
             program = [sys.executable, str(HERE / "loadtest_chatops.py"), str(port)]
             runs.setdefault("chatops: timed, accounted, written", []).append(run([*program, *traffic], variables()))
+            one_room = [traffic[0], "1", str(max(1, options.rate // options.rooms)), traffic[3]]
+            runs.setdefault("chatops, all in one room", []).append(run([*program, *one_room], variables()))
             if options.mqttjs:
                 peer = ["node", str(HERE / "loadtest_peer.js"), str(port), *traffic]
                 found = run(peer, variables(NODE_PATH=str(Path(options.mqttjs) / "node_modules")))
-                runs.setdefault("MQTT.js (mqttx): counted", []).append(found)
+                runs.setdefault("MQTT.js: counted", []).append(found)
+            if options.mqttx:
+                posts = max(1, options.rate // options.rooms)  # each reaches everybody, not only a room
+                numbers = [str(options.clients), str(posts), str(options.seconds)]
+                peer = [sys.executable, str(HERE / "loadtest_mqttx.py"), str(port), *numbers, options.mqttx]
+                runs.setdefault("mqttx bench: counted", []).append(run(peer, variables()))
             if options.locust:
-                peer = [options.locust, str(HERE / "loadtest_locust.py"), str(port), *tenth]
-                runs.setdefault("Locust: counted, a tenth", []).append(run(peer, dict(os.environ)))
+                for form, words in (("counter", "a bare counter"), ("events", "counted and timed")):
+                    peer = [options.locust, str(HERE / "loadtest_locust.py"), str(port), *tenth, form]
+                    runs.setdefault(f"Locust, a tenth: {words}", []).append(run(peer, dict(os.environ)))
+                rate = options.rate * options.clients // options.rooms // 10 // LOCUST_CLIENTS
+                together = [str(LOCUST_CLIENTS), "1", str(max(1, rate)), str(options.seconds), "events"]
+                peer = [options.locust, str(HERE / "loadtest_locust.py"), str(port), *together]
+                runs.setdefault("Locust, a tenth, all in one room", []).append(run(peer, dict(os.environ)))
     rates = {name: show(name, found) for name, found in runs.items()}
-    ours, *_ = rates.values()
-    for name, each in rates.items():
-        if each is not ours:
-            print(f"chatops takes on {ours / each:.2f} x as many deliveries a CPU-second as {name}")
+    ours, in_one_room, *_ = rates.values()
+    for name, each in list(rates.items())[2:]:
+        mine = in_one_room if name.startswith("mqttx") or "one room" in name else ours
+        print(f"chatops takes on {mine / each:.2f} x as many deliveries a CPU-second as {name}")
 
 
 def joins(options: argparse.Namespace) -> None:
@@ -126,6 +142,7 @@ def main() -> None:
     parser.add_argument("--rooms", type=int, default=50)
     parser.add_argument("--rate", type=int, default=1000, help="posts per second of all")
     parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--mqttx", metavar="ENTRY", help="the path of mqttx's cli/bin/index.js")
     parser.add_argument("--mqttjs", metavar="DIR", help="where npm has installed mqtt")
     parser.add_argument("--locust", metavar="PYTHON", help="a Python with locust and paho-mqtt")
     parser.add_argument("--joins", action="store_true", help="measure joining as well")

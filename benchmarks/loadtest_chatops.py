@@ -64,6 +64,7 @@ async def run(port: int, scenario: Scenario, folder: Path) -> dict[str, float | 
         "rss_mb": result.health.rss_mb,
         "p50_ms": result.latency["delivery"].p50,
         "p99_ms": result.latency["delivery"].p99,
+        "sent_p50_ms": result.latency["delivery_from_send"].p50,
         "verdict": result.verdict.value,
     }
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from chatops.chat.rooms import DEFAULT_PREFIX, check_prefix, parse_room
 from chatops.errors import ChatopsError, ConfigurationError
+from chatops.files import read_bounded
 
 MAX_FILE_BYTES = 256 * 1024
 LOCAL = "local"
@@ -29,7 +30,19 @@ _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d+")
 _SITE_KEYS = frozenset({"bucket", "distribution", "url"})
 _MANAGED_KEYS = frozenset({"account", "role", "policy"})
 _ENDPOINT_KEYS = frozenset(
-    {"aws", "cognito-identity", "gateway", "gateway-ca", "iam", "iot", "iot-data", "service-quotas", "sts"}
+    {
+        "aws",
+        "cloudfront",
+        "cognito-identity",
+        "gateway",
+        "gateway-ca",
+        "iam",
+        "iot",
+        "iot-data",
+        "s3",
+        "service-quotas",
+        "sts",
+    }
 )
 
 
@@ -132,8 +145,7 @@ def load(directory: Path, name: str) -> Environment:
     """
     path = path_of(directory, name)
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_FILE_BYTES + 1)
+        raw = read_bounded(path, MAX_FILE_BYTES)
     except FileNotFoundError:
         known = names_in(directory)
         listing = f"there are {', '.join(known)}" if known else f"the folder {directory} has none yet"
@@ -145,9 +157,9 @@ def load(directory: Path, name: str) -> Environment:
             else f"make it with `chatops setup --env {name}`, or use the embedded one with --env local",
         ) from None
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}", "check its permissions") from None
-    if len(raw) > MAX_FILE_BYTES:
-        raise ConfigurationError(f"{path} is larger than {MAX_FILE_BYTES // 1024} KiB", "it is not an environment file")
+        raise ConfigurationError(
+            f"{path} cannot be read: {error.strerror}", "check its permissions, and that it is an environment file"
+        ) from None
     return parse(raw, name=name, where=str(path))
 
 

@@ -59,6 +59,10 @@ class NotAuthorisedError(ChatopsError):
     code = ExitCode.NOT_AUTHORISED
 
 
+class NotOwnedError(NotAuthorisedError):
+    """What a request names is another account's, as far as these credentials can tell."""
+
+
 class AwsError(ChatopsError):
     """AWS refused a request for another reason, or failed."""
 
@@ -71,6 +75,10 @@ class NotFoundError(AwsError):
 
 class AlreadyExistsError(AwsError):
     """What a request would make is there already."""
+
+
+class InUseError(AwsError):
+    """What a request would change or delete is in use, or is changing; trying again later may do."""
 
 
 class ThrottledError(AwsError):

@@ -1,4 +1,4 @@
-"""Fills the generated parts of README.md: `python scripts/docs.py` writes, `--check` only compares.
+"""Fills the generated parts of README.md and docs/: `python scripts/docs.py` writes, `--check` only compares.
 
 `--demo` runs `chatops demo`, a tail and three posts for real and puts their output in.
 """
@@ -12,12 +12,15 @@ import sys
 from pathlib import Path
 
 import typer
+from docs_scale import scale_parts
 
 from chatops.cli.app import build_app
 from chatops.errors import ExitCode
 from chatops.infra.permissions import operator_policy
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+SCALE = ROOT / "docs" / "scale.md"
 
 EXIT_CODES = {
     ExitCode.DONE: "done",
@@ -99,12 +102,12 @@ def session() -> str:
     return "\n".join(f"    {line.strip()}".rstrip() for line in lines)
 
 
-def filled(text: str, parts: dict[str, str]) -> str:
+def filled(name_of_file: str, text: str, parts: dict[str, str]) -> str:
     """`text` with its marked regions replaced."""
     for name, part in parts.items():
         pattern = re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
         if not pattern.search(text):
-            raise SystemExit(f"README.md has no region {name}")
+            raise SystemExit(f"{name_of_file} has no region {name}")
         text = pattern.sub(lambda match, part=part: f"{match[1]}{part}\n{match[2]}", text)
     return text
 
@@ -116,18 +119,26 @@ def generated() -> dict[str, str]:
 
 def main() -> int:
     """Write or check; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Fills the generated parts of README.md.")
+    parser = argparse.ArgumentParser(description="Fills the generated parts of README.md and docs/.")
     parser.add_argument("--check", action="store_true", help="only compare")
     parser.add_argument("--demo", action="store_true", help="run the demo and put its output in")
     options = parser.parse_args()
-    before = README.read_text(encoding="utf-8")
-    after = filled(before, generated() | ({"demo": demo(), "session": session()} if options.demo else {}))
-    if options.check:
-        if after != before:
-            sys.stderr.write("README.md is not fresh: run python scripts/docs.py\n")
-        return int(after != before)
-    README.write_text(after, encoding="utf-8")
-    return 0
+    parts = {
+        README: generated() | ({"demo": demo(), "session": session()} if options.demo else {}),
+        SCALE: scale_parts(),
+    }
+    stale = False
+    for path, found in parts.items():
+        before = path.read_text(encoding="utf-8")
+        after = filled(path.name, before, found)
+        if after == before:
+            continue
+        if options.check:
+            stale = True
+            sys.stderr.write(f"{path.relative_to(ROOT)} is not fresh: run python scripts/docs.py\n")
+        else:
+            path.write_text(after, encoding="utf-8")
+    return int(stale)
 
 
 if __name__ == "__main__":

@@ -1,34 +1,31 @@
-"""Service Quotas of AWS IoT Core: the account's own where it may be asked, AWS's defaults otherwise.
+"""Service Quotas: the account's own values where they may be asked for, AWS's defaults otherwise."""
 
-Codes and defaults: AWS IoT Core endpoints and quotas (service code `iotcore`).
-"""
+from collections.abc import Mapping
 
-from dataclasses import dataclass
-
+from chatops.aws.quota_codes import CONNECTIONS, INBOUND_PUBLISHES, OUTBOUND_PUBLISHES, Quota
 from chatops.aws.session import Aws
 from chatops.errors import ConnectionFailedError, NotAuthorisedError, NotFoundError
 
-SERVICE = "iotcore"
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """A quota with its default."""
-
-    code: str
-    words: str
-    default: float
-
-
-CONNECTIONS = Quota("L-75CAB723", "concurrent connections", 500_000)
-INBOUND_PUBLISHES = Quota("L-4B33E451", "inbound publishes per second", 20_000)
-OUTBOUND_PUBLISHES = Quota("L-FE4EDCF9", "outbound publishes per second", 20_000)
+__all__ = ["CONNECTIONS", "INBOUND_PUBLISHES", "OUTBOUND_PUBLISHES", "Quota", "current", "known"]
 
 
 def current(aws: Aws, quota: Quota) -> float:
     """The account's value of a quota; the default where it may not be asked or is not known."""
-    try:
-        answer = aws.call("service-quotas", "get_service_quota", ServiceCode=SERVICE, QuotaCode=quota.code)
-    except (NotAuthorisedError, NotFoundError, ConnectionFailedError):
-        return quota.default
-    return float(answer["Quota"]["Value"])
+    return known(aws, {"": quota}).get("", quota.default)
+
+
+def known(aws: Aws, quotas: Mapping[str, Quota]) -> dict[str, float]:
+    """The account's values, by the names given; those that Service Quotas does not say are left out.
+
+    Where it cannot be reached or may not be asked, it is not asked again for the others.
+    """
+    found: dict[str, float] = {}
+    for name, quota in quotas.items():
+        try:
+            answer = aws.call("service-quotas", "get_service_quota", ServiceCode=quota.service, QuotaCode=quota.code)
+        except NotFoundError:
+            continue
+        except (NotAuthorisedError, ConnectionFailedError):
+            break
+        found[name] = float(answer["Quota"]["Value"])
+    return found

@@ -23,6 +23,7 @@ from chatops.errors import (
     ChatopsError,
     ConfigurationError,
     ConnectionFailedError,
+    InUseError,
     NotAuthorisedError,
     NotFoundError,
     ThrottledError,
@@ -32,7 +33,8 @@ _CONNECT_TIMEOUT_S = 5
 _READ_TIMEOUT_S = 20
 _ATTEMPTS = 5  # in all; botocore waits between them with jitter
 
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "ForbiddenException"})
+# S3 answers HEAD requests without a body, so that botocore has only the status as a code.
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "ForbiddenException", "403"})
 _BAD_KEYS = frozenset(
     {
         "UnrecognizedClientException",
@@ -47,8 +49,47 @@ _BAD_KEYS = frozenset(
     }
 )
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
-_ABSENT = frozenset({"ResourceNotFoundException", "NoSuchEntity", "NoSuchEntityException", "NoSuchResourceException"})
-_PRESENT = frozenset({"EntityAlreadyExists", "EntityAlreadyExistsException", "ResourceConflictException"})
+_ABSENT = frozenset(
+    {
+        "ResourceNotFoundException",
+        "NoSuchEntity",
+        "NoSuchEntityException",
+        "NoSuchResourceException",
+        "404",
+        "NoSuchBucket",
+        "NoSuchBucketPolicy",
+        "NoSuchDistribution",
+        "NoSuchKey",
+        "NoSuchOriginAccessControl",
+        "NoSuchPublicAccessBlockConfiguration",
+        "NoSuchResource",
+        "NoSuchResponseHeadersPolicy",
+        "NoSuchTagSet",
+        "NoSuchWebsiteConfiguration",
+    }
+)
+_PRESENT = frozenset(
+    {
+        "EntityAlreadyExists",
+        "EntityAlreadyExistsException",
+        "ResourceConflictException",
+        "BucketAlreadyExists",
+        "BucketAlreadyOwnedByYou",
+        "DistributionAlreadyExists",
+        "OriginAccessControlAlreadyExists",
+        "ResponseHeadersPolicyAlreadyExists",
+    }
+)
+_IN_USE = frozenset(
+    {
+        "BucketNotEmpty",
+        "DistributionNotDisabled",
+        "OperationAborted",
+        "OriginAccessControlInUse",
+        "PreconditionFailed",
+        "ResponseHeadersPolicyInUse",
+    }
+)
 _THROTTLED = frozenset(
     {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"}
 )
@@ -203,9 +244,25 @@ class Aws:
 # The service part of an IAM action, where it is not boto3's name of the service.
 _IAM_PREFIXES: Mapping[str, str] = {"iot-data": "iot", "service-quotas": "servicequotas"}
 
+# The IAM action of a call, where it is not the call's name (Service Authorization Reference).
+_IAM_ACTIONS: Mapping[tuple[str, str], str] = {
+    ("cloudfront", "create_distribution_with_tags"): "cloudfront:CreateDistribution",
+    ("s3", "delete_objects"): "s3:DeleteObjectVersion",
+    ("s3", "delete_public_access_block"): "s3:PutBucketPublicAccessBlock",
+    ("s3", "get_public_access_block"): "s3:GetBucketPublicAccessBlock",
+    ("s3", "head_bucket"): "s3:ListBucket",
+    ("s3", "head_object"): "s3:GetObject",
+    ("s3", "list_buckets"): "s3:ListAllMyBuckets",
+    ("s3", "list_object_versions"): "s3:ListBucketVersions",
+    ("s3", "list_objects_v2"): "s3:ListBucket",
+    ("s3", "put_public_access_block"): "s3:PutBucketPublicAccessBlock",
+}
+
 
 def action_name(service: str, operation: str) -> str:
     """The IAM action of a call, such as `iot:DescribeEndpoint` for boto3's `iot` and `describe_endpoint`."""
+    if (service, operation) in _IAM_ACTIONS:
+        return _IAM_ACTIONS[service, operation]
     words = "".join(word.capitalize() for word in operation.split("_"))
     return f"{_IAM_PREFIXES.get(service, service)}:{words}"
 
@@ -261,6 +318,8 @@ def _refusal(error: aws_errors.ClientError, action: str) -> ChatopsError:
         return NotFoundError(f"{action}: {said}", "run `chatops setup` for this environment to make what is missing")
     if code in _PRESENT:
         return AlreadyExistsError(f"{action}: {said}", "choose another name, or remove what is there")
+    if code in _IN_USE:
+        return InUseError(f"{action}: {said}", "wait a minute")
     if code in _THROTTLED:
         return ThrottledError(f"AWS takes no more {action} requests for now: {said}", "wait a moment and try again")
     return AwsError(f"AWS refused {action}: {code}: {said}", "see the message above")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from chatops import __version__
+from chatops.cli.entry import let_go, open_streams
 from chatops.errors import ChatopsError, ExitCode
 from chatops.render.output import Output, ReaderGoneError
 
@@ -39,7 +40,7 @@ _GROUPS = frozenset({"env", "local", "report", "site"})
 
 def _version(wanted: bool) -> None:
     if wanted:
-        sys.stdout.write(f"chatops {__version__}\n")
+        Output().data(f"chatops {__version__}")
         raise typer.Exit
 
 
@@ -87,16 +88,17 @@ def build_app(wanted: Collection[str] | None = None) -> typer.Typer:
 
 def main() -> None:
     """Run the command line and exit with one of `ExitCode`."""
-    sys.exit(run(sys.argv[1:]))
+    open_streams()
+    code = run(sys.argv[1:])
+    let_go()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code. Errors are written to standard error, in two lines."""
     out = Output()
-    completing = "_CHATOPS_COMPLETE" in os.environ
-    app = build_app(None if completing else [name for name in _COMMANDS if name in arguments])
     try:
-        result = app(arguments, prog_name="chatops", standalone_mode=False)
+        code = _perform(out, arguments)
         out.flush()
     except ChatopsError as error:
         out.error(error.problem, error.remedy)
@@ -106,13 +108,26 @@ def run(arguments: list[str]) -> int:
             out.note("")  # the line of a question, or of ^C, is still open
         return int(ExitCode.INTERRUPTED)
     except ReaderGoneError:
-        # What Python still holds back must not fail at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        let_go()
         return int(ExitCode.DONE)
     except Exception as error:  # noqa: BLE001  (the one boundary)
+        lost = out.lost(error) if isinstance(error, OSError) else None
+        if lost is None:
+            return _bug(out, error)
+        out.error(lost.problem, lost.remedy)
+        return int(lost.code)
+    return code
+
+
+def _perform(out: Output, arguments: list[str]) -> int:
+    completing = "_CHATOPS_COMPLETE" in os.environ
+    app = build_app(None if completing else [name for name in _COMMANDS if name in arguments])
+    try:
+        result = app(arguments, prog_name="chatops", standalone_mode=False)
+    except Exception as error:
         if hasattr(error, "format_message"):
             return _usage(out, error)
-        return _bug(out, error)
+        raise
     return result if isinstance(result, int) else int(ExitCode.DONE)
 
 
@@ -122,7 +137,7 @@ def _usage(out: Output, error: Exception) -> int:
     path = context.command_path if context is not None else "chatops"
     message = " ".join(str(error.format_message()).split()) if hasattr(error, "format_message") else str(error)
     if not message or type(error).__name__ == "NoArgsIsHelpError":
-        sys.stdout.write(f"{context.get_help() if context is not None else ''}\n")
+        out.data(context.get_help() if context is not None else "")
         return int(ExitCode.USAGE)
     out.error(message.rstrip("."), f"see `{path} --help`")
     return int(ExitCode.USAGE)

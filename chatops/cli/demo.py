@@ -30,7 +30,7 @@ _WAIT_S = 15.0
 _NEXT = (
     ("chatops tail lobby{env}", "in this terminal, and in another:"),
     ('chatops post lobby "hello"{env}', "the tail shows it"),
-    ("chatops site serve{env}", "the guests' page, in your browser"),
+    ("chatops site serve{env}", "the guests' page, from this terminal"),
     ("chatops loadtest --clients 2000{env}", "more people"),
     ("chatops doctor{env}", "what strangers can and cannot do, proved"),
     ("chatops local status", "where the stack listens; `chatops local down` ends it"),
@@ -46,8 +46,9 @@ def demo(
 ) -> None:
     """Try everything on an embedded AWS.
 
-    Sets a chat up, watches a room, posts to it, is refused what guests may not do, and load-tests it. Needs no
-    account. The embedded AWS stays, for what you try next, until nobody has used it for half an hour.
+    Sets a chat up, watches a room, posts to it, is refused what guests may not do, publishes the guests' page, and
+    load-tests the chat. Needs no account. The embedded AWS stays, and the page with it, for what you try next, until
+    nobody has used it for half an hour.
 
     \b
     Example:
@@ -69,18 +70,48 @@ def demo(
     out.data(f"   identity pool {environment.identity_pool_id}; rooms {', '.join(environment.rooms)}")
     _heading(out, 2, f"A guest watches {_ROOM}; another guest and the operator post")
     asyncio.run(_talk(out, selection, environment, record))
-    _heading(out, 3, f"A load test: {clients:,} anonymous guests, each with its own identity and signature")
+    _heading(out, 3, "The guests' page, published: a private bucket behind CloudFront, both of the embedded AWS")
+    page = _publish(out, selection, environment, record)
+    _heading(out, 4, f"A load test: {clients:,} anonymous guests, each with its own identity and signature")
     result = run_load(out, selection, environment, dataclasses.replace(scenario, prefix=environment.topic_prefix))
     show_result(out, result)
     if result.interrupted:
         raise typer.Exit(int(ExitCode.INTERRUPTED))
-    _heading(out, 4, f"Done in {time.monotonic() - begun:.0f} s. What to try next")
+    _heading(out, 5, f"Done in {time.monotonic() - begun:.0f} s. What to try next")
     # Where another environment is the default, commands must not reach it by mistake.
     default = settings.environment_name(None, os.environ, names_in(settings.env_dir(None, os.environ).value)).value
     env = "" if default == LOCAL else " --env local"
     commands = [(command.format(env=env), words) for command, words in _NEXT]
+    if page is not None:
+        commands = [
+            (page, "the guests' page: open it in two windows"),
+            *(c for c in commands if "site serve" not in c[0]),
+        ]
     width = max(len(command) for command, _ in commands)
     out.lines(f"   {command:<{width}}  {words}" for command, words in commands)
+
+
+def _publish(out: Output, selection: Selection, environment: Environment, record: "StackRecord") -> str | None:
+    """Publish the page in the embedded AWS, as on the real one; returns its address."""
+    from chatops.cli.lifecycle import desired_environment, local_account
+    from chatops.cli.page import content_maker
+    from chatops.infra.executor import execute
+    from chatops.infra.page_executor import wait_until_deployed
+    from chatops.infra.planner import make_publication
+    from chatops.local.record import environment_directory
+
+    content = content_maker(out, may_build=False)
+    if content(environment) is None:
+        out.data("   not here: the page is not built yet; `chatops site serve` builds it in a checkout, with Node")
+        return None
+    account = local_account(record, environment_directory(selection.runtime))
+    desired = desired_environment(account, LOCAL, look_up_gateway=False)
+    plan = make_publication(account.aws, desired, account.directory, None, None, content)
+    execute(account.aws, plan, account.directory, lambda _event: None, content)
+    site = reload(selection).site
+    wait_until_deployed(account.aws, site["distribution"], "until the page is everywhere", out.detail)
+    out.data(f"   {site['url']} from the bucket {site['bucket']}")
+    return site["url"]
 
 
 async def _talk(out: Output, selection: Selection, environment: Environment, record: "StackRecord") -> None:

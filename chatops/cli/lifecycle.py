@@ -69,8 +69,7 @@ def open_account(out: Output, selection: Selection, region: str | None, profile:
     """
     if selection.is_local:
         record = ensure_local(out, selection, daemon.StartOptions())
-        endpoints = {"aws": record.control_url, "gateway": record.gateway_url}
-        return Account(Aws(local_target(record)), environment_directory(selection.runtime), endpoints)
+        return local_account(record, environment_directory(selection.runtime))
     file = present_file(selection.directory, selection.name)
     overrides = dict(file.endpoints) if file else {}
     target = account_target(region or (file.region if file else None), profile, selection.variables)
@@ -107,9 +106,14 @@ def desired_environment(
     )
 
 
+def local_account(record: StackRecord, directory: Path) -> Account:
+    """The local stack as the account of an environment in `directory`."""
+    return Account(Aws(local_target(record)), directory, {"aws": record.control_url, "gateway": record.gateway_url})
+
+
 def set_up_local(out: Output, record: StackRecord, directory: Path) -> None:
     """Set the chat up in the local stack, through the same plan as on AWS."""
-    account = Account(Aws(local_target(record)), directory, {"aws": record.control_url, "gateway": record.gateway_url})
+    account = local_account(record, directory)
     desired = desired_environment(account, LOCAL, Wishes(title="Local chat", rooms=LOCAL_ROOMS))
     plan = make_plan(account.aws, desired, directory)
     execute(account.aws, plan, directory, lambda event: _detail(out, event))

@@ -1,7 +1,8 @@
 """`chatops loadtest`."""
 
+import dataclasses
 import time
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,19 +10,31 @@ import typer
 
 from chatops.cli import options
 from chatops.cli.context import Selection, open_environment, select
-from chatops.cli.loadtest_run import Outputs, end, execute, missing_extra, run_load, show_result, write_outputs
+from chatops.cli.interrupts import as_interrupts, undisturbed
+from chatops.cli.loadtest_plan import machine_of, show_plan
+from chatops.cli.loadtest_run import (
+    Outputs,
+    Request,
+    end,
+    execute,
+    missing_extra,
+    run_load,
+    show_result,
+    write_outputs,
+)
+from chatops.cli.loadtest_scenario import choices, read_limits, read_rhythm, read_scenario_of
 from chatops.cli.loadtest_target import Place, find_place, say_who_stays
 from chatops.cli.quantities import share
 from chatops.errors import ChatopsError, UsageError
 from chatops.render.output import Output
 
 if TYPE_CHECKING:
+    from chatops.cli.loadtest_identities import KeptIdentities
     from chatops.load.preflight import Preflight
-    from chatops.load.replay import Replay
     from chatops.load.scenario import Scenario
-    from chatops.load.thresholds import Limit
 
 MOST_PROCESSES = 256
+MOST_REPEATS = 100
 
 __all__ = ["loadtest", "run_load", "show_result"]
 
@@ -120,7 +133,17 @@ def loadtest(
         bool,
         typer.Option("--find-limit", help="Step the load up until a --fail-on comes true; show the most that held."),
     ] = False,
-    plan_only: Annotated[bool, typer.Option("--plan", help="Show what the run would ask for, and stop.")] = False,
+    repeats: Annotated[
+        int | None,
+        typer.Option("--repeat", metavar="N", help="Run it so many times, and show how the figures spread."),
+    ] = None,
+    plan_only: Annotated[
+        bool, typer.Option("--plan", help="Show what the run would ask for, and what it takes on AWS, and stop.")
+    ] = False,
+    machine: Annotated[
+        str | None,
+        typer.Option("--machine", metavar="CORESxGIB", help="What --plan counts in (default: machines of 8x16)."),
+    ] = None,
     max_cost: Annotated[
         float | None, typer.Option("--max-cost", metavar="DOLLARS", min=0, help="Refuse a run predicted to cost more.")
     ] = None,
@@ -147,17 +170,19 @@ def loadtest(
     true, 10 when the generator was the bottleneck and the figures therefore are not valid, 7 when some guests could
     not join. Ctrl-C drains and still reports.
 
-    \b
-    Limits are on delivery, delivery_from_send, ack, ack_from_send and join (.p50 .p90 .p99 .p999 .max), on lost,
-    late, duplicate, reordered, received, joined, join.failed, posts.failed, disconnects (numbers or shares), cost.
+    Limits are on delivery, delivery_from_send, ack, ack_from_send and join (.p50 .p90 .p99 .p999 .p9999 .max), on
+    lost, late, duplicate, reordered, received, joined, join.failed, posts.failed, disconnects (numbers or shares),
+    on cost and join.seconds.
 
     \b
     Examples:
       chatops loadtest --clients 500
-      chatops loadtest --clients 500 --fail-on 'delivery.p99>250ms' 'lost>0' 'join.failed>1%'
-      chatops loadtest --scenario evening.toml --plan --env production --max-cost 5
-      chatops loadtest --clients 200 --spread one --total-rate 20 --shape spike --storm 30%
+      chatops loadtest --clients 500 --fail-on 'delivery.p99>250ms' 'lost>0'
+      chatops loadtest --scenario evening.toml --plan --env prod --max-cost 5
+      chatops loadtest --plan --clients 1000000 --spread even --rate 0.01
+      chatops loadtest --clients 200 --spread one --shape spike --storm 30%
       chatops loadtest --clients 500 --find-limit --fail-on 'delivery.p99>50ms'
+      chatops loadtest --clients 500 --repeat 5 --out runs/before
       chatops loadtest --clients 50000 --cluster tcp://10.0.0.1:8786
     """
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
@@ -177,169 +202,106 @@ def loadtest(
         "receive_qos": receive_qos,
         "seed": seed,
         "identities": identities,
-        **_choices(spread, arrivals, shape),
+        **choices(spread, arrivals, shape),
     }
-    limits = _limits(fail_on or [], more_limits or [], abort=abort)
+    limits = read_limits(fail_on or [], more_limits or [], abort=abort)
+    counted_in = machine_of(machine, plan_only=plan_only)
     rhythm = None
     if replay is not None:
-        rhythm = _rhythm(given, replay, speed=speed, scale=scale, seed=seed, find_limit=find_limit)
-    scenario = _scenario({name: value for name, value in given.items() if value is not None}, scenario_file)
+        rhythm = read_rhythm(given, replay, speed=speed, scale=scale, seed=seed, find_limit=find_limit)
+    scenario = read_scenario_of({name: value for name, value in given.items() if value is not None}, scenario_file)
     _check_processes(scenario, processes)
+    _check_repeats(repeats, find_limit=find_limit, reuse=reuse, exports=(csv, junit))
     scheduler = None if cluster is None else _scheduler(cluster)
     selection = select(out, env, env_dir)
     environment = open_environment(out, selection)
-    scenario = _in_prefix(scenario, environment.topic_prefix)
+    scenario = dataclasses.replace(scenario, prefix=environment.topic_prefix)
     place = find_place(selection, environment, profile)
     if forget:
         _forget(out, selection, place)
         return
     plan = _preflight(place, scenario, max_cost)
     if plan_only:
-        _show_plan(out, plan)
+        show_plan(out, place, scenario, plan, counted_in)
         if not force:
             plan.check()
         return
     _say_plan(out, plan)
     if not force:
         plan.check()
-    outputs = Outputs(folder or _default_folder(environment.name), csv, junit)
-    if find_limit:
-        from chatops.cli.loadtest_limit import search
-
-        search(
-            out,
-            place,
-            scenario,
-            limits,
-            max_cost=max_cost,
-            force=force,
-            outputs=outputs,
-            processes=processes,
-            cluster=scheduler,
-        )
-        return
-    _run(
+    request = Request(
         out,
-        selection,
         place,
         scenario,
-        plan,
-        rhythm,
+        run=partial(execute, processes=processes, cluster=scheduler),
+        rhythm=rhythm,
         limits=limits,
         abort=abort,
-        reuse=reuse,
-        outputs=outputs,
-        processes=processes,
-        cluster=scheduler,
+        force=force,
+        max_cost=max_cost,
+        outputs=Outputs(folder or _default_folder(environment.name), csv, junit),
     )
+    with as_interrupts():
+        if find_limit:
+            from chatops.cli.loadtest_limit import search
+
+            search(request)
+        elif repeats is not None:
+            from chatops.cli.loadtest_repeat import repeat
+
+            repeat(request, repeats)
+        else:
+            _run(request, plan, _kept(out, place, selection) if reuse else None)
 
 
-def _run(
-    out: Output,
-    selection: Selection,
-    place: Place,
-    scenario: "Scenario",
-    plan: "Preflight",
-    rhythm: "Replay | None",
-    *,
-    limits: "tuple[Limit, ...]",
-    abort: bool,
-    reuse: bool,
-    outputs: Outputs,
-    processes: int | None,
-    cluster: str | None,
-) -> None:
+def _kept(out: Output, place: Place, selection: Selection) -> "KeptIdentities":
     from chatops.cli.loadtest_identities import kept_identities
+
+    found = kept_identities(place, selection.runtime)
+    aside = found.set_aside()
+    if aside is not None:
+        out.note(
+            f"the kept identities cannot be read: the file is damaged, or another operator's; it is kept as {aside}"
+        )
+    return found
+
+
+def _run(request: Request, plan: "Preflight", kept: "KeptIdentities | None") -> None:
     from chatops.cli.report_files import check_export_path
     from chatops.load.front import Wishes
-    from chatops.load.run_folder import prepare
+    from chatops.load.run_folder import prepare, release
 
-    kept = kept_identities(place, selection.runtime) if reuse else None
+    out, place, outputs = request.out, request.place, request.outputs
     for path in (outputs.csv, outputs.junit):
         if path is not None:
             check_export_path(path)
-    if outputs.folder is not None:
-        prepare(outputs.folder, plan)
-    if kept is None:
-        say_who_stays(out, place, scenario)
     wishes = Wishes(
-        limits=limits,
-        abort=abort,
+        limits=request.limits,
+        abort=request.abort,
         known=kept.known() if kept is not None else (),
         keep=kept.keep if kept is not None else None,
         folder=outputs.folder,
-        replay=rhythm,
+        replay=request.rhythm,
     )
+    made = prepare(outputs.folder, plan) if outputs.folder is not None else False
+    if kept is None:
+        say_who_stays(out, place, request.scenario)
     try:
-        result = execute(out, place, scenario, wishes, processes=processes, cluster=cluster)
-    except ChatopsError:
+        result = request.run(out, place, request.scenario, wishes)
+    except (ChatopsError, KeyboardInterrupt):
         if outputs.folder is not None:
-            with suppress(OSError):
-                outputs.folder.rmdir()  # when nothing has been written to it
+            release(outputs.folder, made=made)
         raise
-    show_result(out, result)
-    if result.identities.kept:
-        out.note(f"{result.identities.kept:,} identities are kept; --forget-identities deletes them")
-    write_outputs(out, place, plan, result, outputs)
+    with undisturbed(out.note, "writing the report") as presses:
+        try:
+            show_result(out, result)
+        finally:  # standard output may be full or gone: the run is kept all the same
+            if kept is not None and (count := len(kept.known())):
+                out.note(f"{count:,} identities are kept; --forget-identities deletes them")
+            write_outputs(out, place, plan, result, outputs)
+    if presses.count:
+        raise KeyboardInterrupt
     end(result)
-
-
-def _choices(spread: str | None, arrivals: str | None, shape: str | None) -> dict[str, Any]:
-    from chatops.load.pacing import Arrivals
-    from chatops.load.profile import Shape
-    from chatops.load.scenario import Spread
-
-    found: dict[str, Any] = {}
-    for name, text, kind in (("spread", spread, Spread), ("arrivals", arrivals, Arrivals), ("shape", shape, Shape)):
-        if text is None:
-            continue
-        names = [choice.value for choice in kind]
-        if text not in names:
-            raise UsageError(f"There is no --{name} {text!r}", f"choose {', '.join(names)}")
-        found[name] = kind(text)
-    return found
-
-
-def _rhythm(
-    given: dict[str, Any], file: Path, *, speed: float, scale: float, seed: int | None, find_limit: bool
-) -> "Replay":
-    """Read a recording, and let the scenario have its rooms and length."""
-    from chatops.load.replay import read_replay
-
-    fixed = {"duration_s", "rooms", "posts_per_s", "total_posts_per_s", "warm_up_s", "shape", "spread"}
-    clashing = [name for name in sorted(fixed) if given.get(name) is not None]
-    if clashing or find_limit:
-        named = "find_limit" if find_limit else clashing[0]
-        raise UsageError(f"A replay has its own rhythm ({named})", "leave that out, and use --speed and --scale")
-    found = read_replay(file, speed=speed, scale=scale, seed=1 if seed is None else seed)
-    given.update(
-        duration_s=found.seconds,
-        rooms=min(found.rooms, given["clients"] or 100),
-        total_posts_per_s=len(found.beats) / found.seconds,
-        warm_up_s=0.0,
-    )
-    return found
-
-
-def _limits(texts: list[str], more: list[str], *, abort: bool) -> "tuple[Limit, ...]":
-    from chatops.load.thresholds import parse
-
-    if more and not texts:
-        raise UsageError(f"A load test has no argument {more[0]!r}", "see `chatops loadtest --help`")
-    if abort and not texts:
-        raise UsageError("--abort has nothing to watch", "say what ends the run with --fail-on 'lost>0'")
-    return tuple(parse(part) for text in (*texts, *more) for part in text.split(","))
-
-
-def _scenario(given: dict[str, Any], file: Path | None) -> "Scenario":
-    from chatops.load.scenario_file import make_scenario, read_scenario
-
-    values = read_scenario(file) if file is not None else {}
-    if {"duration_s", "shape"} & given.keys():
-        values.pop("phases", None)
-    if "posts_per_s" in given:
-        values.pop("total_posts_per_s", None)
-    return make_scenario({**values, **given})
 
 
 def _check_processes(scenario: "Scenario", processes: int | None) -> None:
@@ -357,6 +319,20 @@ def _check_processes(scenario: "Scenario", processes: int | None) -> None:
         )
 
 
+def _check_repeats(count: int | None, *, find_limit: bool, reuse: bool, exports: tuple[Path | None, ...]) -> None:
+    if count is None:
+        return
+    if not 2 <= count <= MOST_REPEATS:
+        raise UsageError(f"--repeat {count} is no number of repeats", f"ask for 2 to {MOST_REPEATS}")
+    clashes = {"--find-limit": find_limit, "--reuse-identities": reuse, "--csv and --junit": any(exports)}
+    for name, clashing in clashes.items():
+        if clashing:
+            raise UsageError(
+                f"--repeat cannot be combined with {name}",
+                "repeats share their identities anyway; `chatops report export` exports each",
+            )
+
+
 def _scheduler(address: str) -> str:
     """Check what `--cluster` names, before anything else is looked at."""
     try:
@@ -366,26 +342,11 @@ def _scheduler(address: str) -> str:
     return scheduler_address(address)
 
 
-def _in_prefix(scenario: "Scenario", prefix: str) -> "Scenario":
-    import dataclasses
-
-    return dataclasses.replace(scenario, prefix=prefix)
-
-
 def _preflight(place: Place, scenario: "Scenario", max_cost: float | None) -> "Preflight":
     from chatops.load.cost import Prices
     from chatops.load.preflight import preflight
 
     return preflight(scenario, place.target.rates, place.quotas, prices=Prices(), max_cost=max_cost)
-
-
-def _show_plan(out: Output, plan: "Preflight") -> None:
-    from chatops.render.loadtest import plan_lines
-
-    if out.json_mode:
-        out.document(plan.document())
-    else:
-        out.lines(plan_lines(plan))
 
 
 def _say_plan(out: Output, plan: "Preflight") -> None:
@@ -406,9 +367,8 @@ def _default_folder(environment: str) -> Path:
 def _forget(out: Output, selection: Selection, place: Place) -> None:
     """Delete the kept identities, in the pool and here."""
     from chatops.aws.cognito import delete_identities
-    from chatops.cli.loadtest_identities import kept_identities
 
-    kept = kept_identities(place, selection.runtime)
+    kept = _kept(out, place, selection)
     known = kept.known()
     if known and place.operator is not None:
         delete_identities(place.operator, known)

@@ -1,7 +1,6 @@
 """Carrying a load test out: interrupts, the live view, what goes to disk, what the exit code says."""
 
-import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from chatops.cli.context import Selection
-from chatops.cli.loadtest_target import Place, find_place, say_who_stays
+from chatops.cli.loadtest_target import Discard, Place, find_place, say_who_stays
 from chatops.environment import Environment
 from chatops.errors import ConfigurationError, ExitCode, ThresholdError
 from chatops.render.output import Output
@@ -19,8 +18,10 @@ if TYPE_CHECKING:
     from chatops.load.front import Wishes
     from chatops.load.preflight import Preflight
     from chatops.load.progress import Progress
+    from chatops.load.replay import Replay
     from chatops.load.result import RunResult
     from chatops.load.scenario import Scenario
+    from chatops.load.thresholds import Limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,27 @@ class Outputs:
     folder: Path | None = None
     csv: Path | None = None
     junit: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for, as a single run, repeats and the search for the limit take it.
+
+    Attributes:
+        run: runs one load test, as `execute` does.
+        rhythm: a recorded rhythm to post in.
+    """
+
+    out: Output
+    place: Place
+    scenario: "Scenario"
+    run: "Callable[..., RunResult]"
+    rhythm: "Replay | None" = None
+    limits: "tuple[Limit, ...]" = ()
+    abort: bool = False
+    force: bool = False
+    max_cost: float | None = None
+    outputs: Outputs = Outputs()
 
 
 def run_load(
@@ -50,7 +72,7 @@ def execute(
     processes: int | None = None,
     cluster: str | None = None,
 ) -> "RunResult":
-    """Run it, drain at the first Ctrl-C and report, end at the second.
+    """Run it, drain at the first Ctrl-C and report, end at the second (see `chatops.cli.interrupts`).
 
     Args:
         processes: how many carry the clients; None is what the scenario needs, up to the cores.
@@ -58,6 +80,7 @@ def execute(
     """
     import asyncio
 
+    from chatops.cli.interrupts import draining, ending
     from chatops.render.loadtest import scenario_line
     from chatops.render.loadtest_live import LiveView
 
@@ -66,21 +89,49 @@ def execute(
 
     async def load(show: "Callable[[Progress], None]") -> "RunResult":
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
+        with draining(stop, out.note):
+            return await start(scenario, place.target, events=show, stop=stop, discard=discard, wishes=wishes)
 
-        def interrupted() -> None:
-            stop.set()
-            loop.remove_signal_handler(signal.SIGINT)
-
-        loop.add_signal_handler(signal.SIGINT, interrupted)
-        discard = place.discard()
-        return await start(scenario, place.target, events=show, stop=stop, discard=discard, wishes=wishes)
-
-    with LiveView(out, scenario) as show:
-        result = asyncio.run(load(show))
+    discard = Counted(place.discard()) if place.operator is not None else None
+    try:
+        with LiveView(out, scenario) as show:
+            result = asyncio.run(load(show))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        ending()
+        kept = wishes is not None and wishes.keep is not None
+        out.note("ended without a report" + ("" if kept else f"; {_left_behind(discard)}"))
+        raise KeyboardInterrupt from None
+    if place.target.address.tls and _may_be_throttled(result):
+        out.note("CloudWatch will know in some minutes whether AWS throttled it: chatops report throttles RUN")
     if result.identities.problem:
         out.note(f"the {result.identities.made:,} identities stay in the pool: {result.identities.problem}")
     return result
+
+
+class Counted:
+    """Deletes identities as another function does, and remembers how many."""
+
+    def __init__(self, discard: "Discard | None") -> None:
+        self._discard = discard
+        self.deleted = 0
+
+    async def __call__(self, identity_ids: "Sequence[str]") -> int:
+        """Delete them, and return how many that were."""
+        deleted = await self._discard(identity_ids) if self._discard is not None else 0
+        self.deleted += deleted
+        return deleted
+
+
+def _left_behind(discard: Counted | None) -> str:
+    if discard is None:
+        return "the identities that it made stay in the pool"
+    return f"{discard.deleted:,} identities deleted"
+
+
+def _may_be_throttled(result: "RunResult") -> bool:
+    from chatops.load.books import NO_ANSWER
+
+    return bool(result.failures["post"].get(NO_ANSWER) or any(phase.counts.lost for phase in result.phases))
 
 
 def _here(scenario: "Scenario", processes: int | None) -> "Callable[..., Awaitable[RunResult]]":

@@ -16,13 +16,6 @@ if TYPE_CHECKING:
     from chatops.load.target import Rates, Target
 
 Discard = Callable[[Sequence[str]], Awaitable[int]]
-_QUOTA_CODES = {
-    "connects": ("L-AEA1E176", "connects per second", 500.0),
-    "connections": ("L-75CAB723", "concurrent connections", 500_000.0),
-    "subscriptions": ("L-589D5E1D", "subscriptions per second", 500.0),
-    "publishes_in": ("L-4B33E451", "inbound publishes per second", 20_000.0),
-    "publishes_out": ("L-FE4EDCF9", "outbound publishes per second", 20_000.0),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +82,15 @@ def find_place(selection: Selection, environment: Environment, profile: str | No
 
 def _quotas(operator: "Aws | None", enforced: str) -> "AccountQuotas":
     """The account's own quotas where Service Quotas may be asked, AWS's defaults or the local stack's otherwise."""
-    from chatops.aws.quotas import Quota, current
-    from chatops.load.preflight import AccountQuotas
+    from chatops.aws.quotas import known
+    from chatops.load.preflight import ACCOUNT_QUOTAS, AccountQuotas
 
     if operator is None:
         return AccountQuotas.of_local_stack(enforced) if enforced != "aws" else AccountQuotas()
     try:
-        found = {name: current(operator, Quota(*quota)) for name, quota in _QUOTA_CODES.items()}
+        return AccountQuotas.of_account(known(operator, ACCOUNT_QUOTAS))
     except ChatopsError:
         return AccountQuotas()
-    return AccountQuotas(
-        "Service Quotas where permitted",
-        connects=found["connects"],
-        connections=found["connections"],
-        subscriptions=found["subscriptions"],
-        publishes_in=found["publishes_in"],
-        publishes_out=found["publishes_out"],
-    )
 
 
 def _rates(enforced: str, quotas: "AccountQuotas") -> "Rates":

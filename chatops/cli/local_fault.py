@@ -24,6 +24,20 @@ _WORDS = {
     "refuse_requests": "requests refused",
 }
 
+_COUNTED = {
+    "connects_refused": "connects refused",
+    "requests_refused": "requests refused",
+    "throttled": "deliveries throttled",
+    "dropped": "deliveries dropped",
+    "duplicated": "deliveries duplicated",
+    "reordered": "deliveries reordered",
+    "overflowed": "deliveries dropped, since too many waited",
+    "delayed": "deliveries delayed",
+    "cut": "connections cut",
+    "expired": "credentials expired",
+    "frozen": "freezes",
+}
+
 
 def fault(
     drop: Annotated[
@@ -185,10 +199,11 @@ def _show(out: Output, found: dict[str, Any]) -> None:
             case "request_status" | "seed":
                 lines.append(f"{name.replace('_', ' ')} {value}")
             case _:
-                lines.append(f"{value:.4g} of all {_WORDS.get(name, name)}")
+                lines.append(f"{100 * value:.4g} % of all {_WORDS.get(name, name)}")
     lines += list(found["planned"])
     if set(found["faults"]) <= {"seed"} and not found["planned"]:
         lines = ["no faults"]
     if found["counts"]:
-        lines.append("so far: " + ", ".join(f"{count:,} {name}" for name, count in found["counts"].items()))
+        lines.append("so far:")
+        lines += [f"  {_COUNTED.get(name, name):<45} {count:>12,}" for name, count in found["counts"].items()]
     out.lines(lines)

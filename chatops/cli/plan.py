@@ -46,6 +46,7 @@ def plan(
     if export is not None and export not in _FORMATS:
         raise UsageError(f"There is no export to {export!r}", f"choose {' or '.join(_FORMATS)}")
     from chatops.cli.lifecycle import desired_environment, open_account
+    from chatops.cli.page import content_maker
     from chatops.infra import export as exports
     from chatops.infra.planner import make_plan
     from chatops.render.plan import plan_document, plan_lines
@@ -59,7 +60,7 @@ def plan(
     if export is not None:
         out.document(exports.cloudformation(desired) if export == "cloudformation" else exports.terraform(desired))
         return
-    made = make_plan(account.aws, desired, account.directory)
+    made = make_plan(account.aws, desired, account.directory, content_maker(out, may_build=False))
     if out.json_mode:
         out.document({**plan_document(made), "changes": len(made.changes)})
     else:

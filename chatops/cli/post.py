@@ -65,7 +65,8 @@ def post(
     \b
     Examples:
       chatops post /chat/lobby "maintenance soon"
-      chatops post lobby "closing now" --room games --room help --at 22:00 --kind system
+      chatops post lobby "closing now" --room games --room help \\
+          --at 22:00 --kind system
       uptime | chatops post lobby -
       chatops post lobby --lines --rate 5 < jokes.txt
       chatops post lobby "hello" --as guest --name Ada --wait-echo --json

@@ -1,6 +1,5 @@
 """`chatops report …`: recorded load tests, read again."""
 
-import sys
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -35,15 +34,16 @@ def show(
     quiet: options.QuietOption = False,
     verbose: options.VerboseOption = False,
 ) -> None:
-    """Show a recorded run.
+    """Show a recorded run, or how the figures of a folder of repeats spread.
 
     Exit code 9 when a --fail-on is true of it.
 
     \b
     Examples:
       chatops report show runs/20261122-104500-local
+      chatops report show runs/before
       chatops report show runs/20261122-104500-local --differences 20
-      chatops report show runs/20261122-104500-local --fail-on 'delivery.p99>100ms'
+      chatops report show runs/before/01 --fail-on 'delivery.p99>100ms'
     """
     import dataclasses
 
@@ -53,7 +53,11 @@ def show(
 
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
     limits = [parse(part) for text in fail_on or [] for part in text.split(",")]
-    document = read_run(run)
+    runs = _repeats(run)
+    if len(runs) > 1:
+        _show_repeats(out, run, runs, judged=bool(limits or differences))
+        return
+    document = runs[0] if runs else read_run(run)
     if limits:
         document["thresholds"] = [dataclasses.asdict(each) for each in _read(run, lambda: judge(limits, document))]
     named = _named(run, differences) if differences else []
@@ -90,14 +94,15 @@ def compare(
     \b
     Examples:
       chatops report compare runs/monday runs/tuesday
-      chatops report compare runs/before runs/after --fail-on p99+10% --fail-on received-1%
+      chatops report compare runs/before runs/after --fail-on p99+10%,received-1%
     """
     from chatops.load.compare import compare as compare_runs
     from chatops.load.compare import parse_rule
 
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
     rules = [parse_rule(part) for text in fail_on or [] for part in text.split(",")]
-    found = compare_runs(_repeats(before), _repeats(after), rules)
+    sides = _repeats(before), _repeats(after)
+    found = _read(f"{before} or {after}", lambda: compare_runs(*sides, rules))
     _show_comparison(out, found)
     if found.broken:
         raise ThresholdError(f"Not kept: {', '.join(found.broken)}", "see the figures above")
@@ -128,13 +133,38 @@ def export(
     document = read_run(run)
     text = _read(run, lambda: exported(document, format_name))
     if output is None:
-        sys.stdout.write(text)
+        out.data(text.removesuffix("\n"))
     else:
         write_text(output, text)
         out.note(f"written: {output}")
 
 
-def _read(run: Path, view: Callable[[], T]) -> T:
+@app.command()
+def throttles(
+    run: RunArgument,
+    env: options.EnvOption = None,
+    profile: options.ProfileOption = None,
+    env_dir: options.EnvDirOption = None,
+    json_mode: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+) -> None:
+    """Ask CloudWatch what AWS throttled during a run.
+
+    AWS does not refuse a post that is over a quota: it never acknowledges it, and a delivery over one never comes.
+    CloudWatch counts both, for the whole account, and knows of them some minutes later. The environment is the run's
+    own unless --env names another.
+
+    \b
+    Example:
+      chatops report throttles runs/20261122-104500-production
+    """
+    from chatops.cli.report_throttles import show_throttles
+
+    show_throttles(Output(json_mode=json_mode, quiet=quiet, verbose=verbose), run, env, env_dir, profile)
+
+
+def _read(run: Path | str, view: Callable[[], T]) -> T:
     """Make a view of a run's document, which anyone may have written.
 
     Raises:
@@ -142,7 +172,7 @@ def _read(run: Path, view: Callable[[], T]) -> T:
     """
     try:
         return view()
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:  # OSError: of times
         raise UsageError(
             f"{run} is damaged: {type(error).__name__} while reading it", "name a folder that `chatops loadtest` made"
         ) from None
@@ -150,10 +180,13 @@ def _read(run: Path, view: Callable[[], T]) -> T:
 
 def _repeats(path: Path) -> list[dict[str, Any]]:
     """The runs that a path stands for."""
-    from chatops.load.run_folder import RUN, read_run
+    from chatops.load.run_folder import read_run, runs_in
 
-    inner = sorted(child for child in path.iterdir() if (child / RUN).is_file()) if path.is_dir() else []
-    return [read_run(path)] if not inner or (path / RUN).is_file() else [read_run(child) for child in inner]
+    try:
+        inner = runs_in(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "name a folder that `loadtest` made") from None
+    return [read_run(child) for child in inner or [path]]
 
 
 def _named(run: Path, most: int) -> list[dict[str, Any]]:
@@ -173,6 +206,24 @@ def _named(run: Path, most: int) -> list[dict[str, Any]]:
             sender, sequence = (number >> 24, number & MAX_SEQUENCE) if number >= 0 else (-1, -1)
             found.append({"kind": name, "sender": sender, "sequence": sequence, "receiver": receiver})
     return found
+
+
+def _show_repeats(out: Output, folder: Path, runs: list[dict[str, Any]], *, judged: bool) -> None:
+    """Show what `loadtest --repeat` showed.
+
+    Raises:
+        UsageError: what was asked for is of a single run.
+    """
+    from chatops.load.repeats import Repeats
+    from chatops.render.loadtest_repeat import repeats_lines
+
+    if judged:
+        raise UsageError(f"{folder} holds {len(runs)} runs", "name one of them, to judge it or to see its differences")
+    found = Repeats(len(runs), tuple(runs))
+    if out.json_mode:
+        out.document(_read(folder, found.document))
+    else:
+        out.lines(_read(folder, lambda: list(repeats_lines(out, found))))
 
 
 def _show_comparison(out: Output, found: "Comparison") -> None:

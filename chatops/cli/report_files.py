@@ -1,5 +1,6 @@
 """Files that a run's document becomes: the HTML report and the exports."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,11 @@ def check_export_path(path: Path) -> None:
         ConfigurationError: it cannot.
     """
     try:
+        new = not os.path.lexists(path)
         with path.open("a", encoding="utf-8"):
             pass
+        if new:  # a run that is then refused leaves nothing behind
+            path.unlink()
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}", "name another file") from None
 

@@ -32,11 +32,13 @@ def setup(
     Examples:
       chatops setup --env production --region eu-west-1
       chatops setup --env dev --rooms lobby,games/chess --title "Our chat" --yes
-      chatops setup --env old --adopt eu-west-1:7b0cb1f2-1111-4222-8333-444455556666
+      chatops setup --env old \\
+          --adopt eu-west-1:7b0cb1f2-1111-4222-8333-444455556666
     """
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
     from chatops.cli.lifecycle import desired_environment, open_account
-    from chatops.infra.executor import Event, Phase, execute
+    from chatops.cli.page import content_maker, show_progress
+    from chatops.infra.executor import execute
     from chatops.infra.planner import make_plan
     from chatops.render.plan import plan_document, plan_lines, warning_lines, where
 
@@ -46,17 +48,13 @@ def setup(
     selection = select(out, env, env_dir, may_create=True)
     account = open_account(out, selection, region, profile)
     desired = desired_environment(account, selection.name, wishes)
-    plan = make_plan(account.aws, desired, account.directory)
+    content = content_maker(out, may_build=True)
+    plan = make_plan(account.aws, desired, account.directory, content)
     for line in (*warning_lines(out, desired), *plan_lines(out, plan, new_documents=verbose)):
         out.note(line)
     if plan.changes and not yes and not selection.is_local:
         options.ask(out, f"Make or change {len(plan.changes)} resources of {selection.name} ({where(plan)})?")
-
-    def show(event: Event) -> None:
-        if event.phase is Phase.DONE:
-            out.note(f"  done: {event.step.kind.value} {event.name}")
-
-    execute(account.aws, plan, account.directory, show)
+    execute(account.aws, plan, account.directory, lambda event: show_progress(out, event), content)
     if plan.changes:
         _wait_for_guests(out, selection, account.directory)
     if out.json_mode:

@@ -8,6 +8,7 @@ import typer
 
 from chatops.cli import options
 from chatops.cli.context import Selection, open_environment, select
+from chatops.errors import ConfigurationError, UsageError
 from chatops.render.output import Output
 
 if TYPE_CHECKING:
@@ -39,20 +40,14 @@ def build(
       chatops site build --env production --zip page.zip
     """
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
-    from chatops.errors import ConfigurationError
-    from chatops.site.build import write_site, zip_site
+    from chatops.site.build import write_site, write_zip
 
     site = make(out, select(out, env, env_dir))
     target = archive or out_dir
     if archive is None:
         write_site(site, out_dir)
     else:
-        try:
-            archive.write_bytes(zip_site(site))
-        except OSError as error:
-            raise ConfigurationError(
-                f"{archive} cannot be written: {error.strerror}", "choose another file with --zip"
-            ) from None
+        write_zip(site, archive)
     if out.json_mode:
         out.document({"path": str(target), "files": {path: len(site.files[path]) for path in site.upload_order}})
     else:
@@ -113,9 +108,68 @@ def serve(
 
 
 @app.command()
+def publish(
+    env: options.EnvOption = None,
+    bucket: Annotated[
+        str | None,
+        typer.Option("--bucket", metavar="NAME", help="The bucket's name (default: chatops-ENV-…, found again)."),
+    ] = None,
+    cloudfront: Annotated[
+        bool, typer.Option("--cloudfront", help="A private bucket behind CloudFront (the default).")
+    ] = False,
+    website: Annotated[
+        bool, typer.Option("--website", help="A public bucket as a plain S3 website, without HTTPS.")
+    ] = False,
+    archive: Annotated[
+        Path | None,
+        typer.Option("--zip", metavar="FILE", help="Publish nothing; write a ZIP file to upload somewhere."),
+    ] = None,
+    region: options.RegionOption = None,
+    profile: options.ProfileOption = None,
+    env_dir: options.EnvDirOption = None,
+    yes: options.YesOption = False,
+    json_mode: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+) -> None:
+    """Publish the page, after showing how.
+
+    Makes or mends a private bucket behind CloudFront, uploads the page and prints its address. Running it again changes
+    nothing. `plan`, `status`, `setup` and `teardown` know the page from then on.
+
+    \b
+    Examples:
+      chatops site publish --env production
+      chatops site publish --env production --bucket my-chat-page --yes --json
+      chatops site publish --env staging --website
+      chatops site publish --env production --zip page.zip
+    """
+    out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
+    from chatops.cli.site_publish import Wanted, publish_page, write_archive
+
+    selection = select(out, env, env_dir)
+    if archive is not None:
+        if bucket is not None or cloudfront or website:
+            raise UsageError("--zip publishes nothing, so that no place can be given", "leave one of them out")
+        write_archive(out, make(out, selection), archive)
+        return
+    if cloudfront and website:
+        raise UsageError("--cloudfront and --website exclude each other", "give one of them")
+    publish_page(out, selection, Wanted(bucket, cloudfront, website, region, profile, yes))
+
+
+@app.command()
 def verify(
     url: Annotated[str, typer.Argument(metavar="URL", help="Where the page is.")],
     env: options.EnvOption = None,
+    browser: Annotated[
+        bool | None,
+        typer.Option(
+            "--browser/--no-browser",
+            help="Open it in an installed Chromium or Chrome (default: where there is one).",
+            show_default=False,
+        ),
+    ] = None,
     env_dir: options.EnvDirOption = None,
     json_mode: options.JsonOption = False,
     quiet: options.QuietOption = False,
@@ -124,27 +178,37 @@ def verify(
     """Check a published page, and talk as its guest.
 
     Compares every file, the configuration and the headers with what this version publishes for the environment; then
-    a guest says something and hears it, over MQTT. Exit code 8 when an expectation does not hold.
+    a guest talks: through the page in a headless browser where one is installed, else over MQTT. Exit code 8 when an
+    expectation does not hold.
 
     \b
     Examples:
       chatops site verify https://chat.example.org/ --env production
+      chatops site verify https://chat.example.org/ --no-browser --json
     """
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
     import asyncio
 
     from chatops.cli.context import reload
     from chatops.errors import ExitCode
-    from chatops.site.verify import Check, check_url
+    from chatops.site.devtools import find_browser
+    from chatops.site.talk import Check
+    from chatops.site.verify import check_url
     from chatops.site.verify import verify as findings_of
 
     address = check_url(url)
+    executable = find_browser(os.environ) if browser is not False else None
+    if browser and executable is None:
+        raise ConfigurationError("No browser is installed", "install Chromium or Chrome, or leave --browser out")
     selection = select(out, env, env_dir)
     site = make(out, selection)
     found: list[Check] = []
 
     async def run() -> None:
-        async for check in findings_of(address, site, reload(selection), selection.variables, selection.runtime):
+        variables, runtime = selection.variables, selection.runtime
+        environment, demanded = reload(selection), browser is True
+        checks = findings_of(address, site, environment, variables, runtime, executable, demanded=demanded)
+        async for check in checks:
             found.append(check)
             if not out.json_mode:
                 out.lines([f"{'ok   ' if check.holds else 'WRONG'}  {check.name}: {check.words}"])

@@ -30,13 +30,14 @@ def status(
     selection = select(out, env, env_dir)
     from chatops.aws.cognito import count_identities
     from chatops.cli.lifecycle import desired_environment, open_account
+    from chatops.cli.page import content_maker
     from chatops.errors import ChatopsError
     from chatops.infra.planner import make_plan, present_file
     from chatops.render.plan import status_document, status_lines
 
     account = open_account(out, selection, region, profile)
     desired = desired_environment(account, selection.name)
-    made = make_plan(account.aws, desired, account.directory)
+    made = make_plan(account.aws, desired, account.directory, content_maker(out, may_build=False))
     file = present_file(account.directory, selection.name)
     page = file.site.get("url") if file else None
     identities: int | None = None

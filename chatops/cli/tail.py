@@ -86,7 +86,8 @@ def tail(
     Examples:
       chatops tail /chat/lobby
       chatops tail lobby games/ --exclude games/test --env production
-      chatops tail --all --grep '(?i)help' --format '{time:%H:%M} {room} {name}: {text}'
+      chatops tail --all --grep '(?i)help' \\
+          --format '{time:%H:%M} {room} {name}: {text}'
       chatops tail lobby -n 1 --for 30s --json | jq .text
       chatops tail --all --stats --record chat.jsonl
     """

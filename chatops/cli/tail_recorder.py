@@ -9,6 +9,7 @@ from typing import Self
 
 from chatops.chat.recordings import header_line, is_header
 from chatops.errors import ConfigurationError
+from chatops.files import check_regular
 
 _LONGEST_HEADER = 64 * 1024
 
@@ -62,7 +63,9 @@ class Recorder:
 
     def _open(self) -> None:
         try:
-            self._handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+            self._handle = os.open(self._path, flags, 0o600)
+            check_regular(self._handle, self._path)
             self._size = os.fstat(self._handle).st_size
             if not self._size:
                 self._append([header_line(self._rooms, datetime.now(UTC))])
@@ -70,6 +73,7 @@ class Recorder:
             first = os.pread(self._handle, _LONGEST_HEADER, 0).split(b"\n", 1)[0].decode("utf-8", "replace")
             last = os.pread(self._handle, 1, self._size - 1)
         except OSError as error:
+            self._close()
             raise self._problem(error) from None
         if not is_header(first):
             self._close()

@@ -31,7 +31,8 @@ def teardown(
     out = Output(json_mode=json_mode, quiet=quiet, verbose=verbose)
     selection = select(out, env, env_dir)
     from chatops.cli.lifecycle import desired_environment, open_account
-    from chatops.infra.executor import Event, Phase, execute
+    from chatops.cli.page import show_progress
+    from chatops.infra.executor import execute
     from chatops.infra.planner import make_teardown
     from chatops.render.plan import plan_document, plan_lines
 
@@ -42,12 +43,7 @@ def teardown(
         out.note(line)
     if plan.changes and not yes:
         _confirm(out, selection.name)
-
-    def show(event: Event) -> None:
-        if event.phase is Phase.DONE:
-            out.note(f"  done: {event.step.kind.value} {event.name}")
-
-    execute(account.aws, plan, account.directory, show)
+    execute(account.aws, plan, account.directory, lambda event: show_progress(out, event))
     left = make_teardown(account.aws, desired, account.directory).changes
     if left:
         raise PartlyDoneError(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from pathlib import Path
+from urllib.parse import urljoin
 
 import aiohttp
 
@@ -22,9 +23,11 @@ from chatops.chat.iam import Decision, PolicyError
 from chatops.environment import Environment
 from chatops.errors import ChatopsError, ConnectionFailedError, NotAuthorisedError
 from chatops.infra.expectations import Expectation, Operation, expectations, judge
-from chatops.infra.planner import Action, make_plan
+from chatops.infra.planner import make_plan
 from chatops.infra.resources import Desired
+from chatops.infra.steps import Action
 from chatops.mqtt.connection import connect
+from chatops.mqtt.endpoint import gateway_address
 from chatops.mqtt.login import Login
 
 _TIMEOUT_S = 10.0
@@ -248,20 +251,23 @@ def quota_findings(aws: Aws, environment: Environment, clients: int | None) -> I
 async def page_finding(environment: Environment) -> Finding:
     """Whether the published page talks to this environment."""
     url = environment.site.get("url")
-    expected = f"{environment.gateway}, {environment.identity_pool_id}"
+    gateway = gateway_address(environment.gateway, environment.endpoints.get("gateway")).url
+    expected = f"{gateway}, {environment.identity_pool_id}"
     if url is None:
         return Finding("page", State.SKIPPED, expected, "no page is published")
+    fix = f"chatops site publish --env {environment.name}"
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)) as session,
-            session.get(f"{url.rstrip('/')}/config.json") as response,
+            session.get(urljoin(url, "config.json")) as response,
         ):
             response.raise_for_status()
             config = await response.json(content_type=None)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        return Finding("page", State.FAILED, expected, f"{url}: {error}", "guests may see nothing")
+        said = " ".join(str(error).split()) or type(error).__name__
+        return Finding("page", State.FAILED, expected, f"{url}: {said}", "guests may see nothing", fix)
     found = config if isinstance(config, dict) else {}
-    actual = f"{found.get('iotGatewayName')}, {found.get('cognitoIdentityPoolId')}"
+    actual = f"{found.get('gateway')}, {found.get('identityPoolId')}"
     if actual == expected:
         return Finding("page", State.OK, expected, actual)
-    return Finding("page", State.WRONG, expected, actual, "guests would join another chat")
+    return Finding("page", State.WRONG, expected, actual, "guests would join another chat", fix)

@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import assert_never
@@ -12,6 +12,7 @@ from typing import assert_never
 from chatops import environment as environments
 from chatops.aws import cognito, iam
 from chatops.aws.session import Aws
+from chatops.environment import Environment
 from chatops.errors import (
     AlreadyExistsError,
     AwsError,
@@ -20,8 +21,11 @@ from chatops.errors import (
     NotFoundError,
     PartlyDoneError,
 )
-from chatops.infra.planner import Action, Plan, Step, environment_of, find_pools, present_file, removed_path
+from chatops.infra.page import ContentMaker
+from chatops.infra.page_executor import PageExecutor
+from chatops.infra.planner import environment_of, find_pools, present_file, removed_path
 from chatops.infra.resources import TAG_ENVIRONMENT, TAG_POLICY, Kind
+from chatops.infra.steps import Action, Plan, Step
 
 _ROUNDS = 6
 GUEST_ROLE_DESCRIPTION = "What anonymous guests of a chatops chat may do"
@@ -31,12 +35,13 @@ class Phase(Enum):
     """Where a step is."""
 
     STARTED = "started"
+    WAITING = "waiting"
     DONE = "done"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A step starts or is done; `name` is the resource's, or its new id."""
+    """A step starts, waits or is done; `name` is the resource's, or its new id; what is waited for while it waits."""
 
     phase: Phase
     step: Step
@@ -46,13 +51,18 @@ class Event:
 class _Executor:
     """One run of a plan. The ids of what it makes live here until the plan ends."""
 
-    def __init__(self, aws: Aws, plan: Plan, directory: Path) -> None:
+    def __init__(
+        self, aws: Aws, plan: Plan, directory: Path, content: ContentMaker | None, waiting: Callable[[str], None]
+    ) -> None:
         self._aws = aws
         self._plan = plan
         self._desired = plan.desired
         self._directory = directory
         self._pool_id = plan.pool_id
         self._role_arn: str | None = None
+        self._page = PageExecutor(
+            aws, plan.desired, plan.placement, present_file(directory, plan.desired.name), content, waiting
+        )
 
     def carry_out(self, step: Step) -> str:
         """Do what a step says; returns the resource's name."""
@@ -65,6 +75,15 @@ class _Executor:
                 return self._policy(step)
             case Kind.POOL_ROLE:
                 return self._attachment(step)
+            case (
+                Kind.BUCKET
+                | Kind.ORIGIN_ACCESS
+                | Kind.HEADERS_POLICY
+                | Kind.DISTRIBUTION
+                | Kind.BUCKET_POLICY
+                | Kind.PAGE_FILES
+            ):
+                return self._page.carry_out(step, self._environment)
             case Kind.ENV_FILE:
                 return self._file(step)
             case _:
@@ -179,9 +198,17 @@ class _Executor:
             return str(removed_path(path))
         if step.action is Action.KEEP:
             return step.name
-        present = present_file(self._directory, desired.name)
-        wanted = environment_of(desired, self._known_pool(), self._known_role(), present)
+        wanted = self._environment()
+        if self._plan.placement is not None:
+            wanted = replace(wanted, site=self._page.finish())
         return str(environments.save(self._directory, wanted))
+
+    def _environment(self) -> Environment:
+        """The environment as its file should say it; a publication changes nothing but where the page is."""
+        present = present_file(self._directory, self._desired.name)
+        if self._plan.is_publication and present is not None:
+            return present
+        return environment_of(self._desired, self._known_pool(), self._known_role(), present)
 
     def _known_pool(self) -> str:
         if self._pool_id is None:
@@ -195,16 +222,32 @@ class _Executor:
         return self._role_arn
 
 
-def execute(aws: Aws, plan: Plan, directory: Path, on_event: Callable[[Event], None]) -> None:
+def execute(
+    aws: Aws,
+    plan: Plan,
+    directory: Path,
+    on_event: Callable[[Event], None],
+    content: ContentMaker | None = None,
+) -> None:
     """Carry `plan` out, in order.
+
+    Args:
+        content: makes the page, where the plan has one.
 
     Raises:
         PartlyDoneError: a step failed after others had changed something; the message names what is left.
         ChatopsError: the first change failed.
     """
-    executor = _Executor(aws, plan, directory)
+    current = plan.steps[0] if plan.steps else None
+
+    def waiting(words: str) -> None:
+        if current is not None:
+            on_event(Event(Phase.WAITING, current, words))
+
+    executor = _Executor(aws, plan, directory, content, waiting)
     changed = 0
     for index, step in enumerate(plan.steps):
+        current = step
         if step.action is not Action.KEEP:
             on_event(Event(Phase.STARTED, step, step.name))
         try:

@@ -10,10 +10,34 @@ from typing import Any
 _POOL = "arn:aws:cognito-identity:*:{account}:identitypool/*"
 _ROLE = "arn:aws:iam::{account}:role/chatops-*"
 _TOPIC = "arn:aws:iot:*:{account}:topic/{prefix}*"
+_BUCKET = "arn:aws:s3:::chatops-*"
+_OBJECT = "arn:aws:s3:::chatops-*/*"
+_DISTRIBUTION = "arn:aws:cloudfront::{account}:distribution/*"
+_ORIGIN_ACCESS = "arn:aws:cloudfront::{account}:origin-access-control/*"
+_HEADERS_POLICY = "arn:aws:cloudfront::{account}:response-headers-policy/*"
 _ANYTHING = "*"
 
 # What each action is asked for. `*` stands where AWS has no narrower resource, or where it does not exist yet.
 _RESOURCES: Mapping[str, str] = {
+    "cloudfront:CreateDistribution": _ANYTHING,
+    "cloudfront:CreateInvalidation": _DISTRIBUTION,
+    "cloudfront:CreateOriginAccessControl": _ANYTHING,
+    "cloudfront:CreateResponseHeadersPolicy": _ANYTHING,
+    "cloudfront:DeleteDistribution": _DISTRIBUTION,
+    "cloudfront:DeleteOriginAccessControl": _ORIGIN_ACCESS,
+    "cloudfront:DeleteResponseHeadersPolicy": _HEADERS_POLICY,
+    "cloudfront:GetDistribution": _DISTRIBUTION,
+    "cloudfront:GetOriginAccessControl": _ORIGIN_ACCESS,
+    "cloudfront:GetResponseHeadersPolicy": _HEADERS_POLICY,
+    "cloudfront:ListDistributions": _ANYTHING,
+    "cloudfront:ListOriginAccessControls": _ANYTHING,
+    "cloudfront:ListResponseHeadersPolicies": _ANYTHING,
+    "cloudfront:ListTagsForResource": _DISTRIBUTION,
+    "cloudfront:TagResource": _DISTRIBUTION,
+    "cloudfront:UpdateDistribution": _DISTRIBUTION,
+    "cloudfront:UpdateOriginAccessControl": _ORIGIN_ACCESS,
+    "cloudfront:UpdateResponseHeadersPolicy": _HEADERS_POLICY,
+    "cloudwatch:GetMetricData": _ANYTHING,
     "cognito-identity:CreateIdentityPool": _ANYTHING,
     "cognito-identity:DeleteIdentities": _ANYTHING,
     "cognito-identity:DeleteIdentityPool": _POOL,
@@ -39,6 +63,24 @@ _RESOURCES: Mapping[str, str] = {
     "iam:UpdateAssumeRolePolicy": _ROLE,
     "iot:DescribeEndpoint": _ANYTHING,
     "iot:Publish": _TOPIC,
+    "s3:CreateBucket": _BUCKET,
+    "s3:DeleteBucket": _BUCKET,
+    "s3:DeleteBucketWebsite": _BUCKET,
+    "s3:DeleteObject": _OBJECT,
+    "s3:DeleteObjectVersion": _OBJECT,
+    "s3:GetBucketPolicy": _BUCKET,
+    "s3:GetBucketPublicAccessBlock": _BUCKET,
+    "s3:GetBucketTagging": _BUCKET,
+    "s3:GetBucketWebsite": _BUCKET,
+    "s3:GetObject": _OBJECT,
+    "s3:ListAllMyBuckets": _ANYTHING,
+    "s3:ListBucket": _BUCKET,
+    "s3:ListBucketVersions": _BUCKET,
+    "s3:PutBucketPolicy": _BUCKET,
+    "s3:PutBucketPublicAccessBlock": _BUCKET,
+    "s3:PutBucketTagging": _BUCKET,
+    "s3:PutBucketWebsite": _BUCKET,
+    "s3:PutObject": _OBJECT,
     "servicequotas:GetServiceQuota": _ANYTHING,
 }
 
@@ -50,6 +92,28 @@ _READ = (
     "iam:GetRolePolicy",
     "iam:ListAttachedRolePolicies",
     "iam:ListRolePolicies",
+)
+
+_READ_PAGE = (
+    "cloudfront:GetDistribution",
+    "cloudfront:ListDistributions",
+    "cloudfront:ListOriginAccessControls",
+    "cloudfront:ListResponseHeadersPolicies",
+    "cloudfront:ListTagsForResource",
+    "s3:GetBucketPolicy",
+    "s3:GetBucketPublicAccessBlock",
+    "s3:GetBucketTagging",
+    "s3:GetBucketWebsite",
+    "s3:ListBucket",
+)
+
+_DELETE_CLOUDFRONT = (
+    "cloudfront:DeleteDistribution",
+    "cloudfront:DeleteOriginAccessControl",
+    "cloudfront:DeleteResponseHeadersPolicy",
+    "cloudfront:GetOriginAccessControl",
+    "cloudfront:GetResponseHeadersPolicy",
+    "cloudfront:UpdateDistribution",
 )
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -72,8 +136,38 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     ),
     "plan": (*_READ, "iot:DescribeEndpoint"),
     "status": (*_READ, "iot:DescribeEndpoint", "cognito-identity:ListIdentities"),
+    "publish": (
+        *_READ_PAGE,
+        *_DELETE_CLOUDFRONT,
+        "cloudfront:CreateDistribution",
+        "cloudfront:CreateInvalidation",
+        "cloudfront:CreateOriginAccessControl",
+        "cloudfront:CreateResponseHeadersPolicy",
+        "cloudfront:TagResource",
+        "cloudfront:UpdateOriginAccessControl",
+        "cloudfront:UpdateResponseHeadersPolicy",
+        "iam:GetRole",
+        "iam:TagRole",
+        "s3:CreateBucket",
+        "s3:DeleteBucketWebsite",
+        "s3:DeleteObject",
+        "s3:GetObject",
+        "s3:ListAllMyBuckets",
+        "s3:PutBucketPolicy",
+        "s3:PutBucketPublicAccessBlock",
+        "s3:PutBucketTagging",
+        "s3:PutBucketWebsite",
+        "s3:PutObject",
+    ),
     "teardown": (
         *_READ,
+        *_READ_PAGE,
+        *_DELETE_CLOUDFRONT,
+        "s3:DeleteBucket",
+        "s3:DeleteObject",
+        "s3:DeleteObjectVersion",
+        "s3:ListAllMyBuckets",
+        "s3:ListBucketVersions",
         "cognito-identity:DeleteIdentityPool",
         "iam:DeleteRole",
         "iam:DeleteRolePolicy",
@@ -84,14 +178,23 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "post": ("iot:Publish",),
     "tail": (),
     "loadtest": ("cognito-identity:DeleteIdentities",),
+    "report": ("cloudwatch:GetMetricData",),
 }
-"""What each command calls. `tail` is a guest; `doctor` and `loadtest` also run, and say so, without theirs."""
+"""What each command calls. `tail` is a guest; `doctor` and `loadtest` also run, and say so, without theirs.
 
-IMPLIED = frozenset({"cognito-identity:TagResource", "iam:PassRole"})
-"""Needed by a call of another name: tags given at creation and handing the role to the pool."""
+`publish` is `site publish`. Once a page is published, `setup` needs its permissions too, and `plan`, `status` and
+`doctor` those of them that only read.
+"""
 
-RARE = frozenset({"cognito-identity:DeleteIdentityPool"})
-"""Called by `setup` only when two run at the same time: one takes its pool back."""
+IMPLIED = frozenset({"cloudfront:TagResource", "cognito-identity:TagResource", "iam:PassRole", "s3:DeleteObject"})
+"""Needed by a call of another name: tags given at creation, handing the role to the pool, deleting versions."""
+
+RARE: Mapping[str, frozenset[str]] = {
+    "setup": frozenset({"cognito-identity:DeleteIdentityPool"}),
+    "publish": frozenset({"s3:ListAllMyBuckets"}),
+    "teardown": frozenset({"s3:ListAllMyBuckets"}),
+}
+"""Called only when two run at the same time (one takes its pool back), or to tell whose a bucket is."""
 
 ALWAYS_ALLOWED = frozenset({"sts:GetCallerIdentity"})
 """AWS refuses this call to nobody, whatever policies say."""

@@ -6,7 +6,6 @@ nothing, in reverse.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -15,50 +14,18 @@ from chatops.aws import cognito, iam
 from chatops.aws.session import Aws
 from chatops.environment import Environment
 from chatops.errors import ConfigurationError, NotFoundError
-from chatops.infra.resources import TAG_ENVIRONMENT, TAG_MANAGED, TAG_POLICY, Desired, Kind, fingerprint
-
-
-class Action(Enum):
-    """What a step does to its resource."""
-
-    CREATE = "create"
-    CHANGE = "change"
-    DELETE = "delete"
-    KEEP = "keep"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing to do.
-
-    Attributes:
-        name: the resource's name, or its id once it exists.
-        reason: why, in a few words.
-        before, after: documents to show as a difference, where there are any.
-        destructive: whether something is lost that the same plan could not make again.
-    """
-
-    action: Action
-    kind: Kind
-    name: str
-    reason: str
-    before: Mapping[str, Any] | None = None
-    after: Mapping[str, Any] | None = None
-    destructive: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Every resource of an environment with what happens to it, in the order of execution."""
-
-    desired: Desired
-    pool_id: str | None
-    steps: tuple[Step, ...]
-
-    @property
-    def changes(self) -> tuple[Step, ...]:
-        """The steps that change something."""
-        return tuple(step for step in self.steps if step.action is not Action.KEEP)
+from chatops.infra.page import TAG_PAGE, ContentMaker, Host, Placement, placement_of
+from chatops.infra.page_planner import (
+    FoundPage,
+    file_with_site,
+    is_ours,
+    is_published_in,
+    look_for_page,
+    page_steps,
+    teardown_steps,
+)
+from chatops.infra.resources import TAG_ENVIRONMENT, TAG_POLICY, Desired, Kind, fingerprint
+from chatops.infra.steps import Action, Plan, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +42,11 @@ class _Found:
     file: Environment | None
 
 
-def make_plan(aws: Aws, desired: Desired, directory: Path) -> Plan:
-    """Compare what is there with `desired`.
+def make_plan(aws: Aws, desired: Desired, directory: Path, content: ContentMaker | None = None) -> Plan:
+    """Compare what is there with `desired`; of a page only when one is published.
+
+    Args:
+        content: makes the page, so that its files can be compared.
 
     Raises:
         ConfigurationError: something of that name exists but is not this environment's, or exists twice.
@@ -85,15 +55,68 @@ def make_plan(aws: Aws, desired: Desired, directory: Path) -> Plan:
     found = _look(aws, desired, directory)
     _check_single(desired, found)
     role_name = found.role.name if found.role else None
+    placement = placement_of(_role_tags(found.role), found.file)
+    page: FoundPage | None = None
+    steps_of_page: tuple[Step, ...] = ()
+    if placement is not None:
+        page = look_for_page(aws, desired, _role_tags(found.role), placement, found.file)
+        wanted = _wanted(desired, found)
+        made = content(wanted) if content is not None and wanted is not None else None
+        steps_of_page = tuple(page_steps(aws, desired, placement, page, made, is_outdated=wanted is None))
     steps = (
         _pool_step(desired, found),
         _role_step(desired, found),
         _policy_step(desired, found),
         *_foreign_policy_steps(desired, found, f"only {desired.policy_name} belongs to {role_name}"),
         _attachment_step(desired, found),
-        _file_step(desired, found, directory),
+        *steps_of_page,
+        _file_step(desired, found, directory, placement, page),
     )
-    return Plan(desired, found.pool.pool_id if found.pool else None, steps)
+    return Plan(desired, found.pool.pool_id if found.pool else None, steps, placement)
+
+
+def make_publication(
+    aws: Aws, desired: Desired, directory: Path, host: Host | None, bucket: str | None, content: ContentMaker
+) -> Plan:
+    """What is to be done so that the page of an environment is published.
+
+    Args:
+        host, bucket: None keeps what serves it; else CloudFront, from a bucket with the deterministic name.
+
+    Raises:
+        ConfigurationError: the environment is not set up, or its page is in another bucket.
+    """
+    file = present_file(directory, desired.name)
+    _check_account(desired, file)
+    role = _role(aws, desired) if file is not None else None
+    if file is None or role is None:
+        raise ConfigurationError(
+            f"{desired.name} is not set up: {'its guest role is missing' if file else 'it has no file'}",
+            f"run `chatops setup --env {desired.name}` first",
+        )
+    present = placement_of(role.tags, file)
+    moves = present is not None and bucket not in {None, present.bucket}
+    if moves and present is not None and is_published_in(aws, desired, present.bucket):
+        raise ConfigurationError(
+            f"The page of {desired.name} is published in the bucket {present.bucket}",
+            "leave --bucket out, or tear the environment down first",
+        )
+    default = present or Placement(Host.CLOUDFRONT, desired.page_name)
+    placement = Placement(host or default.host, bucket or default.bucket)
+    page = look_for_page(aws, desired, role.tags, placement, file)
+    steps = list(page_steps(aws, desired, placement, page, content(file)))
+    path = str(environments.path_of(directory, desired.name))
+    wanted = file_with_site(file, desired, placement, page)
+    if any(step.action is Action.CREATE and step.kind in {Kind.BUCKET, Kind.DISTRIBUTION} for step in steps):
+        steps.append(Step(Action.CHANGE, Kind.ENV_FILE, path, "it names the page"))
+    elif wanted != file:
+        reason = "it names the page"
+        steps.append(Step(Action.CHANGE, Kind.ENV_FILE, path, reason, before=file.document(), after=wanted.document()))
+    elif role.tags.get(TAG_PAGE) != placement.tag:
+        steps.append(Step(Action.CHANGE, Kind.ENV_FILE, path, "the guest role remembers another place"))
+    else:
+        steps.append(Step(Action.KEEP, Kind.ENV_FILE, path, "as wanted"))
+    return Plan(desired, file.identity_pool_id, tuple(steps), placement, is_publication=True)
 
 
 def make_teardown(aws: Aws, desired: Desired, directory: Path) -> Plan:
@@ -103,7 +126,8 @@ def make_teardown(aws: Aws, desired: Desired, directory: Path) -> Plan:
         ConfigurationError: as for `make_plan`.
     """
     found = _look(aws, desired, directory)
-    steps: list[Step] = []
+    page = look_for_page(aws, desired, _role_tags(found.role), None, found.file)
+    steps = list(teardown_steps(aws, page))
     if found.role is not None:
         if found.policy is not None:
             steps.append(_delete(Kind.GUEST_POLICY, desired.policy_name, before=found.policy))
@@ -157,12 +181,7 @@ def _look(aws: Aws, desired: Desired, directory: Path) -> _Found:
     pool = pools[0] if pools else None
     if desired.adopt is not None:
         pool = _adopted(aws, desired, pool)
-    role = iam.find_role(aws, desired.role_name)
-    if role is not None and not _ours(role.tags, desired):
-        raise ConfigurationError(
-            f"A role {desired.role_name} exists but does not carry this environment's tags",
-            "rename or delete it, or choose another name for the environment",
-        )
+    role = _role(aws, desired)
     inline = tuple(iam.inline_policies(aws, desired.role_name)) if role else ()
     has_policy = desired.policy_name in inline
     return _Found(
@@ -175,6 +194,25 @@ def _look(aws: Aws, desired: Desired, directory: Path) -> _Found:
         policy=iam.find_inline_policy(aws, desired.role_name, desired.policy_name) if has_policy else None,
         file=file,
     )
+
+
+def _role(aws: Aws, desired: Desired) -> iam.GuestRole | None:
+    """The guest role.
+
+    Raises:
+        ConfigurationError: one of that name is not this environment's.
+    """
+    role = iam.find_role(aws, desired.role_name)
+    if role is not None and not is_ours(role.tags, desired):
+        raise ConfigurationError(
+            f"A role {desired.role_name} exists but does not carry this environment's tags",
+            "rename or delete it, or choose another name for the environment",
+        )
+    return role
+
+
+def _role_tags(role: iam.GuestRole | None) -> Mapping[str, str]:
+    return role.tags if role is not None else {}
 
 
 def _check_account(desired: Desired, file: Environment | None) -> None:
@@ -194,10 +232,6 @@ def _check_account(desired: Desired, file: Environment | None) -> None:
         )
 
 
-def _ours(tags: Mapping[str, str], desired: Desired) -> bool:
-    return tags.get(TAG_ENVIRONMENT) == desired.name and TAG_MANAGED in tags
-
-
 def find_pools(aws: Aws, desired: Desired, hint: str | None) -> tuple[cognito.IdentityPool, ...]:
     """Every pool that carries the environment's tags: by name; or, renamed by somebody, by the file's `hint`."""
     named = [pool_id for pool_id, name in cognito.list_pools(aws) if name == desired.pool_name]
@@ -207,7 +241,7 @@ def find_pools(aws: Aws, desired: Desired, hint: str | None) -> tuple[cognito.Id
             pool = cognito.describe_pool(aws, pool_id)
         except NotFoundError:
             continue
-        if _ours(pool.tags, desired):
+        if is_ours(pool.tags, desired):
             found.append(pool)
     return tuple(found)
 
@@ -257,7 +291,7 @@ def _pool_step(desired: Desired, found: _Found) -> Step:
 
 
 def _pool_reason(desired: Desired, pool: cognito.IdentityPool) -> str:
-    if not _ours(pool.tags, desired):
+    if not is_ours(pool.tags, desired):
         return "it is taken over"
     if not pool.guests_allowed:
         return "it lets no guests in"
@@ -312,13 +346,25 @@ def _attachment_step(desired: Desired, found: _Found) -> Step:
     return Step(Action.KEEP, Kind.POOL_ROLE, desired.role_name, "as wanted")
 
 
-def _file_step(desired: Desired, found: _Found, directory: Path) -> Step:
+def _wanted(desired: Desired, found: _Found) -> Environment | None:
+    """The environment as its file should say it; None while the pool or the role is missing."""
+    if found.pool is None or found.role is None:
+        return None
+    return environment_of(desired, found.pool.pool_id, found.role.arn, found.file)
+
+
+def _file_step(
+    desired: Desired, found: _Found, directory: Path, placement: Placement | None, page: FoundPage | None
+) -> Step:
     path = str(environments.path_of(directory, desired.name))
     if found.file is None:
         return Step(Action.CREATE, Kind.ENV_FILE, path, "commands read it")
-    if found.pool is None or found.role is None:
+    wanted = _wanted(desired, found)
+    is_new = page is not None and placement is not None and placement.host is Host.CLOUDFRONT and not page.distribution
+    if wanted is None or is_new:
         return Step(Action.CHANGE, Kind.ENV_FILE, path, "it names what is made anew")
-    wanted = environment_of(desired, found.pool.pool_id, found.role.arn, found.file)
+    if page is not None and placement is not None:
+        wanted = file_with_site(wanted, desired, placement, page)
     if wanted != found.file:
         reason = "it differs from what is there"
         return Step(Action.CHANGE, Kind.ENV_FILE, path, reason, before=found.file.document(), after=wanted.document())

@@ -6,9 +6,12 @@ from typing import Any
 
 from chatops.chat.iam import PolicyError, parse_policy
 from chatops.errors import ConfigurationError
+from chatops.files import read_bounded
 
 MAX_CHARACTERS = 10_240
 """IAM's limit for all inline policies of a role together, white space not counted; one policy uses it here."""
+
+_MOST_BYTES = 1 << 20  # with all its white space
 
 
 def read_policy(path: Path) -> dict[str, Any]:
@@ -19,7 +22,7 @@ def read_policy(path: Path) -> dict[str, Any]:
     """
     remedy = "mend the file, or leave --policy out for the least-privilege policy"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bounded(path, _MOST_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigurationError(f"The policy {path} cannot be read: {reason}", remedy) from None

@@ -27,6 +27,12 @@ class Kind(Enum):
     GUEST_ROLE = "guest role"
     GUEST_POLICY = "guest policy"
     POOL_ROLE = "role of the pool"
+    BUCKET = "page's bucket"
+    ORIGIN_ACCESS = "origin access"
+    HEADERS_POLICY = "headers policy"
+    DISTRIBUTION = "distribution"
+    BUCKET_POLICY = "bucket policy"
+    PAGE_FILES = "page's files"
     ENV_FILE = "environment file"
 
 
@@ -76,6 +82,16 @@ class Desired:
     def policy_name(self) -> str:
         """The guest role's inline policy."""
         return "chatops-guest"
+
+    @property
+    def page_name(self) -> str:
+        """What carries the page: the bucket, unless the operator names another, and what is in front of it.
+
+        Buckets have one name space in the whole world, and none of the environment's own characters but some. The
+        digest keeps environments of one name apart that are in other accounts or Regions.
+        """
+        digest = hashlib.sha256(f"{self.account}/{self.region}/{self.name}".encode()).hexdigest()[:10]
+        return f"chatops-{self.name.lower().replace('_', '-')}-{digest}"
 
     @property
     def tags(self) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from chatops.load.cost import Prices
 from chatops.load.engine import Engine
 from chatops.load.front import Discard, Front, Wishes
-from chatops.load.joining import MakeClient, Vendor
+from chatops.load.joining import MakeClient, Probe, Vendor
 from chatops.load.message import HEADER_BYTES
 from chatops.load.progress import Progress
 from chatops.load.recording import EVENTS, Recorder
@@ -16,6 +16,7 @@ from chatops.load.scenario import Scenario
 from chatops.load.swarm import Swarm
 from chatops.load.target import Target
 from chatops.mqtt.guests import Guests
+from chatops.mqtt.handshake_probe import HandshakeProbe
 from chatops.mqtt.swarm_client import SwarmNetwork, SwarmOptions
 
 
@@ -51,6 +52,7 @@ async def run(
             target,
             vendor,
             network.client,
+            probe=HandshakeProbe(target.address, target.region),
             events=events,
             stop=stop,
             discard=discard,
@@ -76,6 +78,7 @@ async def run_swarm(
     vendor: Vendor,
     make_client: MakeClient,
     *,
+    probe: Probe | None = None,
     events: Callable[[Progress], None],
     stop: asyncio.Event,
     discard: Discard | None = None,
@@ -91,7 +94,8 @@ async def run_swarm(
         vendor,
         make_client,
         stop=stop,
-        known=wishes.known,
+        known=swarm.share.identities_of(wishes.known),
+        probe=probe,
         recorder=recorder,
         replay=wishes.replay,
     )

@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from chatops.load.attendance import UNANSWERED, Post
+from chatops.load.distribution import Distribution
 from chatops.load.ledger import Ledger
 from chatops.load.message import marker, read_header, read_post_number
 from chatops.load.recording import Recorder
 from chatops.load.reports import Reports
 from chatops.load.scenario import Scenario, room_topic
 from chatops.load.share import Share
-from chatops.load.statistics import Bin, Distribution, Statistics, Window
+from chatops.load.statistics import Bin, Statistics, Window
 
 PORTION = 500
 """Arrivals entered at a time, about a millisecond's worth: whoever waits for the interpreter lock waits as long."""
@@ -57,6 +58,7 @@ class Books:
         recorder: writes down what happens.
         slip: how late posts left.
         first_message: from when a client could hear something until it did.
+        longest_queue: the most arrivals that waited to be entered; set it to 0 to begin anew.
     """
 
     def __init__(self, scenario: Scenario, run: str, share: Share, ahead_ns: int = 0) -> None:
@@ -75,6 +77,7 @@ class Books:
         self.slip = Distribution()
         self.first_message = Distribution()
         self.post_failures: Counter[str] = Counter()
+        self.longest_queue = 0
         self.posts_sent = 0
         self.recorder: Recorder | None = None
         self.arrivals: list[Arrival] = []
@@ -95,7 +98,9 @@ class Books:
     def enter(self, most: int = PORTION) -> bool:
         """Enter what has gathered, at most so many arrivals; tells whether there is more."""
         arrivals = self.arrivals
-        count, answers = min(len(arrivals), most), len(self.answers)
+        waiting, answers = len(arrivals), len(self.answers)
+        self.longest_queue = max(self.longest_queue, waiting)
+        count = min(waiting, most)
         self._enter_sent()
         self._enter_answers(answers)
         learned = self._learn(most)
@@ -153,33 +158,26 @@ class Books:
 
     def _enter_arrivals(self, portion: Sequence[Arrival]) -> None:
         delivered, beginning, heard = self.ledger.delivered, self._beginning, self._heard
-        alone, ahead_us = self.share.alone, self._ahead_us
-        if self.recorder is not None:
-            self._record_arrivals(self.recorder, portion)
+        alone, ahead_us, recorder = self.share.alone, self._ahead_us, self.recorder
+        numbers, receivers, times = (array("q"),) * 3 if recorder is None else recorder.deliveries
         for client, topic, head, at_ns in portion:
             number = read_post_number(head, beginning)
+            at_us = at_ns // 1000 + ahead_us
             if number < 0:
                 self.ledger.foreign(client, Window.STEADY)
                 continue
+            if recorder is not None:
+                numbers.append(number)
+                receivers.append(client)
+                times.append(at_us)
             if not alone:
-                self._hear_of(number, head, at_ns // 1000 + ahead_us)
+                self._hear_of(number, head, at_us)
             post = delivered(number, client, topic)
             if post is not None:
-                at_us = at_ns // 1000 + ahead_us
                 if not heard[client]:
                     heard[client] = 1
                     self.first_message.record(at_us - max(self.subscribed_us[client], self._start_us))
                 post.bin.delivered(at_us - post.due_us, at_us - post.sent_us)
-
-    def _record_arrivals(self, recorder: Recorder, portion: Sequence[Arrival]) -> None:
-        numbers, receivers, times = recorder.deliveries
-        beginning = self._beginning
-        for client, _, head, at_ns in portion:
-            number = read_post_number(head, beginning)
-            if number >= 0:
-                numbers.append(number)
-                receivers.append(client)
-                times.append(at_ns // 1000 + self._ahead_us)
 
     # Posts of other processes.
 

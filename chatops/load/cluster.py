@@ -117,19 +117,20 @@ def assignments_for(front: Front, present: Sequence[Presence], readings: Mapping
     """What each engine has to do. Engines of one machine get one reading of its clock, so that theirs agree exactly."""
     scenario, wishes, count = front.scenario, front.wishes, len(present)
     machines = tuple(presence.clock for presence in present)
+    shares = [Share(index, count, scenario.identity_count, machines) for index in range(count)]
     return [
         Assignment(
             scenario=scenario,
             run=front.run,
             target=front.target,
-            share=Share(index, count, scenario.identity_count, machines),
-            known=wishes.known,
+            share=share,
+            known=share.identities_of(wishes.known),
             replay=wishes.replay,
             ahead_ns=readings[presence.clock].ahead_ns,
             events_home=EVENTS_HOME_BYTES // count if wishes.folder is not None else None,
             punctual=True,
         )
-        for index, presence in enumerate(present)
+        for share, presence in zip(shares, present, strict=True)
     ]
 
 

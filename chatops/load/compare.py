@@ -14,11 +14,12 @@ from typing import Any
 from chatops.errors import UsageError
 from chatops.load.generator import Verdict
 
-_PATHS: tuple[tuple[str, tuple[str, ...]], ...] = (
+FIGURE_PATHS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("p50", ("latency_ms", "delivery", "p50")),
     ("p90", ("latency_ms", "delivery", "p90")),
     ("p99", ("latency_ms", "delivery", "p99")),
     ("p999", ("latency_ms", "delivery", "p999")),
+    ("p9999", ("latency_ms", "delivery", "p9999")),
     ("max", ("latency_ms", "delivery", "max")),
     ("ack.p99", ("latency_ms", "ack", "p99")),
     ("join.p99", ("latency_ms", "join", "p99")),
@@ -29,7 +30,7 @@ _PATHS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("reordered", ("deliveries", "reordered")),
     ("cost", ("cost_usd", "metered")),
 )
-FIGURES = tuple(name for name, _ in _PATHS)
+FIGURES = tuple(name for name, _ in FIGURE_PATHS)
 # Student's t, two-sided 95 %, by degrees of freedom; beyond 30 the normal distribution is near enough.
 _T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 _T95_LATER = ((20, 2.086), (25, 2.060), (30, 2.042))
@@ -138,8 +139,8 @@ def compare(
                 f"The run {run.get('run')} is not valid: it measured its generator", "repeat it on a machine with room"
             )
     changes = []
-    for figure, path in _PATHS:
-        one, two = (_values(side, path) for side in (before, after))
+    for figure, path in FIGURE_PATHS:
+        one, two = (figure_values(side, path) for side in (before, after))
         if one and two:
             low, high = _interval(one, two)
             changes.append(Change(figure, fmean(one), fmean(two), low, high))
@@ -148,7 +149,8 @@ def compare(
     return Comparison(tuple(changes), _scenario_differences(before[0], after[0]), tuple(broken))
 
 
-def _values(runs: Sequence[Mapping[str, Any]], path: tuple[str, ...]) -> list[float]:
+def figure_values(runs: Sequence[Mapping[str, Any]], path: tuple[str, ...]) -> list[float]:
+    """The values of one figure in the documents of runs, of those that have it."""
     found = []
     for run in runs:
         value: Any = run
@@ -169,11 +171,11 @@ def _interval(one: Sequence[float], two: Sequence[float]) -> tuple[float | None,
     if not error:
         return difference, difference
     weights = sum(part * part / (len(values) - 1) for part, values in zip(parts, (one, two), strict=True))
-    half = _t95(sum(parts) ** 2 / weights) * error
+    half = t95(sum(parts) ** 2 / weights) * error
     return difference - half, difference + half
 
 
-def _t95(freedom: float) -> float:
+def t95(freedom: float) -> float:
     """The t of 95 % for degrees of freedom, those rounded down to the next in the table."""
     whole = max(1, int(freedom))
     if whole <= len(_T95):

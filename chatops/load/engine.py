@@ -7,23 +7,24 @@ disconnected in the end and what was counted so far is there.
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from chatops.errors import ChatopsError, ConnectionFailedError
+from chatops.load.distribution import Distribution
 from chatops.load.generator import peak_rss_mb
-from chatops.load.joining import Joiner, Joining, MakeClient, Vendor
+from chatops.load.joining import Joiner, Joining, MakeClient, Probe, Vendor
 from chatops.load.meters import CpuMeter
 from chatops.load.pacing import due_posts
 from chatops.load.progress import Stage
 from chatops.load.recording import Recorder
 from chatops.load.replay import Replay
 from chatops.load.restless import Restlessness
-from chatops.load.statistics import Distribution
 from chatops.load.swarm import Swarm
 from chatops.load.target import Target
 from chatops.load.totals import Part, Totals
 from chatops.mqtt.diagnosis import explain_refusal
+from chatops.open_files import allow_many
 
 LEAD_S = 0.2
 """Between the last join and the first post."""
@@ -71,7 +72,8 @@ class Engine:
         vendor, make_client: where credentials and connections come from.
         stop: set it to end the run early; it drains and leaves.
         link: the other processes; there are none when it is None.
-        known: identities of an earlier run, taken before new ones are made.
+        known: identities of an earlier run by number, taken in the place of new ones.
+        probe: takes a few connects apart; none when it is None.
         recorder: writes down what happens; the engine flushes it, and leaves closing it to the caller.
         replay: a recorded rhythm, posted in place of the scenario's rate.
     """
@@ -85,7 +87,8 @@ class Engine:
         *,
         stop: asyncio.Event,
         link: Link | None = None,
-        known: Sequence[str] = (),
+        known: Mapping[int, str] | None = None,
+        probe: Probe | None = None,
         recorder: Recorder | None = None,
         replay: Replay | None = None,
     ) -> None:
@@ -98,7 +101,14 @@ class Engine:
         self._recorder = swarm.books.recorder = recorder
         self._replay = replay
         self._joiner = Joiner(
-            swarm, vendor, make_client, target.rates, calls_at_once=target.calls_at_once, stop=stop, known=known
+            swarm,
+            vendor,
+            make_client,
+            target.rates,
+            calls_at_once=target.calls_at_once,
+            stop=stop,
+            known=known,
+            probe=probe,
         )
         self._restlessness: Restlessness | None = None
         self._stage = Stage.JOINING
@@ -110,6 +120,7 @@ class Engine:
         self._seconds: dict[Stage, float] = {}
         self._unstopped = 0
         self._steady_rss_mb: float | None = None
+        self._steady_queue: int | None = None
 
     @property
     def stage(self) -> Stage:
@@ -158,6 +169,7 @@ class Engine:
             slip_ms_p99=self._books.slip.percentiles().p99 or 0.0,
             rss_mb=peak_rss_mb(),
             steady_rss_mb=self._steady_rss_mb,
+            queue_max=self._books.longest_queue if self._steady_queue is None else self._steady_queue,
             arrived=arrived,
             outstanding=outstanding,
             unstopped=self._unstopped,
@@ -166,6 +178,7 @@ class Engine:
 
     async def run(self) -> None:
         """Run this process's part."""
+        allow_many()
         self._started = time.monotonic()
         helpers = [asyncio.create_task(helper) for helper in (self._canary(), self._joiner.keep_fresh())]
         try:
@@ -281,12 +294,13 @@ class Engine:
         self._stage = Stage.STEADY
         self._steady_rss_mb = peak_rss_mb()
         self._lag = Distribution()
+        self._books.longest_queue = 0
         self._cpu.reset()
         begun = time.monotonic()
         end = start + scenario.load_s
         await self._book_until(end)
         self._seconds[Stage.STEADY] = time.monotonic() - begun
-        self._steady_cpu = self._cpu.read()
+        self._steady_cpu, self._steady_queue = self._cpu.read(), self._books.longest_queue
         if not self._stop.is_set():
             self._by_window_end = self._count_deliveries(swarm.now_ns() // 1000 - 1_000_000)
         patience = time.monotonic() + scenario.drain_limit_s

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from chatops.errors import ChatopsError
 from chatops.load.cluster_report import ClusterReport
@@ -102,7 +103,10 @@ class Front:
         p50, p99 = last_second(totals.statistics) if across else (None, None)
         cost = self._metered(totals).dollars(self._prices)
         stage = _slowest(parts)
-        self._check_limits(totals, stage, cost, across=across)
+        if self.wishes.abort and stage is Stage.STEADY:
+            joined_in_s = max(part.seconds.get(Stage.JOINING, 0.0) for part in parts)
+            asked = self.scenario.clients
+            self._check_limits(figures_so_far(totals, asked, cost, joined_in_s=joined_in_s, across=across))
         self._events(
             Progress(
                 stage=stage,
@@ -120,15 +124,13 @@ class Front:
                 cost_usd=cost,
                 cpu=max((part.cpu for part in parts), default=0.0),
                 lag_ms_p99=max((part.lag_ms_p99 for part in parts), default=0.0),
+                queue_max=max((part.queue_max for part in parts), default=0),
             )
         )
 
-    def _check_limits(self, totals: Totals, stage: Stage, cost: float, *, across: bool) -> None:
-        wishes = self.wishes
-        if not wishes.abort or stage is not Stage.STEADY or self.stop.is_set():
-            return
-        broken = broken_meanwhile(wishes.limits, figures_so_far(totals, self.scenario.clients, cost, across=across))
-        if broken:
+    def _check_limits(self, figures: Mapping[str, Any]) -> None:
+        broken = broken_meanwhile(self.wishes.limits, figures)
+        if broken and not self.stop.is_set():
             self._aborted = tuple(limit.expression for limit in broken)
             self.stop.set()
 
@@ -158,7 +160,7 @@ class Front:
             interrupted=interrupted,
             aborted=self._aborted,
             identities=identities,
-            predicted=self.scenario.predicted_usage(self.target.rates.connects_per_s),
+            predicted=self.scenario.predicted_usage(self.target.rates),
             metered=self._metered(totals),
             prices=self._prices,
             partial=partial,

@@ -36,6 +36,7 @@ class Health:
         lag_ms_p99: how late the canary was.
         slip_ms_p99: how long after its due time a post left.
         rss_mb: the largest resident memory so far.
+        queue_max: the most deliveries that waited for the books.
         in_window: the part of the deliveries that came before the window ended, 0 to 1; of posts due at least a
             second before that. None when there were none.
     """
@@ -45,6 +46,7 @@ class Health:
     slip_ms_p99: float
     rss_mb: float
     in_window: float | None = None
+    queue_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +58,29 @@ class Judgement:
     warnings: tuple[str, ...] = ()
 
 
-def judge(health: Health, *, lost: int = 0, partial: tuple[str, ...] = (), nothing: str | None = None) -> Judgement:
+def judge(
+    health: Health | None, *, lost: int = 0, partial: tuple[str, ...] = (), nothing: str | None = None
+) -> Judgement:
     """Apply the rule.
 
     Args:
-        health: the generator's figures.
+        health: the generator's figures; None when the window was too short to have any.
         lost: deliveries that never came: what was not caught up while draining is loss, not the generator's delay.
         partial: why the run covers less than was asked for.
         nothing: why there is nothing to report, when there is not.
     """
-    reasons, warnings = [nothing] if nothing is not None else [], []
+    reasons = [nothing] if nothing is not None else []
+    warnings: list[str] = []
+    if health is not None:
+        _judge_generator(health, lost, reasons, warnings)
+    if reasons:
+        return Judgement(Verdict.NOT_VALID, (*reasons, *partial), tuple(warnings))
+    if partial:
+        return Judgement(Verdict.PARTIAL, partial, tuple(warnings))
+    return Judgement(Verdict.VALID, (), tuple(warnings))
+
+
+def _judge_generator(health: Health, lost: int, reasons: list[str], warnings: list[str]) -> None:
     if health.cpu > INVALID_CPU:
         reasons.append(
             f"the generator used {health.cpu:.0%} of a core (over {INVALID_CPU:.0%}): "
@@ -90,11 +105,6 @@ def judge(health: Health, *, lost: int = 0, partial: tuple[str, ...] = (), nothi
             f"only {health.in_window:.0%} of the deliveries came within the window and the rest while draining: "
             "the load was not sustained"
         )
-    if reasons:
-        return Judgement(Verdict.NOT_VALID, (*reasons, *partial), tuple(warnings))
-    if partial:
-        return Judgement(Verdict.PARTIAL, partial, tuple(warnings))
-    return Judgement(Verdict.VALID, (), tuple(warnings))
 
 
 def peak_rss_mb() -> float:

@@ -7,20 +7,28 @@ the sum of its four stages; waiting for a pace is the load test's own and is not
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from chatops.errors import ChatopsError
+from chatops.load.distribution import Distribution
 from chatops.load.pacing import Slots
-from chatops.load.statistics import Distribution
 from chatops.load.swarm import Client, Swarm
 from chatops.load.target import Rates
 from chatops.mqtt.guests import REFRESH_MARGIN_S, GuestCredentials
+from chatops.mqtt.handshake_probe import HandshakeTimes
 from chatops.mqtt.signing import Keys
 
 STAGES = ("identity", "credentials", "connect", "subscribe")
+CONNECT_PARTS = ("transport", "upgrade", "connack")
+"""What a connect is made of; see `chatops.mqtt.handshake_probe`."""
+
+PROBES = 20
+"""So many connects are taken apart, spread evenly over the clients of all processes."""
+
 _CONNECTS_AT_ONCE = 256
+_LEAST_LEFT_S = 60.0  # of credentials' life, to connect with
 _Answer = TypeVar("_Answer")
 
 
@@ -37,6 +45,9 @@ class Vendor(Protocol):
         """Have new credentials made when they are next asked for."""
 
 
+Probe = Callable[[str, Keys], Awaitable[HandshakeTimes | None]]
+"""Makes one connection more, with this client id, and takes it apart; None when it was not let in."""
+
 MakeClient = Callable[[int, str, Callable[[], Keys]], Client]
 """Makes a connection: client number, MQTT client id, and where it finds its credentials."""
 
@@ -47,6 +58,7 @@ class Joining:
 
     Attributes:
         identities: those that were made; `reused` those of an earlier run.
+        connect_parts: of the connections that were taken apart; `probes` says how many.
     """
 
     stages: dict[str, Distribution] = field(default_factory=lambda: {stage: Distribution() for stage in STAGES})
@@ -56,6 +68,10 @@ class Joining:
     refresh_failures: Counter[str] = field(default_factory=Counter)
     identities: list[str] = field(default_factory=list)
     reused: list[str] = field(default_factory=list)
+    connect_parts: dict[str, Distribution] = field(
+        default_factory=lambda: {part: Distribution() for part in CONNECT_PARTS}
+    )
+    probes: int = 0
 
     @property
     def failed(self) -> int:
@@ -72,6 +88,9 @@ class Joining:
         self.refresh_failures.update(other.refresh_failures)
         self.identities += other.identities
         self.reused += other.reused
+        for part, found in other.connect_parts.items():
+            self.connect_parts[part].merge(found)
+        self.probes += other.probes
 
     def copy(self) -> "Joining":
         """The same counts, counted on apart."""
@@ -83,6 +102,8 @@ class Joining:
             self.refresh_failures.copy(),
             self.identities[:],
             self.reused[:],
+            {part: found.copy() for part, found in self.connect_parts.items()},
+            self.probes,
         )
 
     def since(self, earlier: "Joining") -> "Joining":
@@ -95,14 +116,17 @@ class Joining:
             self.refresh_failures - earlier.refresh_failures,
             self.identities[len(earlier.identities) :],
             self.reused[len(earlier.reused) :],
+            {part: found.since(earlier.connect_parts[part]) for part, found in self.connect_parts.items()},
+            self.probes - earlier.probes,
         )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Holder:
-    """A client's credentials, replaced before they expire, so that a reconnect can sign."""
+    """An identity's credentials, replaced before they expire, so that those who share them can sign a reconnect."""
 
     current: GuestCredentials
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Joiner:
@@ -115,7 +139,8 @@ class Joiner:
         rates: the paces, of all processes together.
         calls_at_once: how many Cognito calls are under way at most.
         stop: ends the joining early.
-        known: identities of an earlier run, taken before new ones are made.
+        known: identities of an earlier run by number, taken in the place of new ones.
+        probe: takes a few connects apart; none when it is None.
         clock: seconds since the epoch, for the credentials' expiry.
     """
 
@@ -128,16 +153,19 @@ class Joiner:
         *,
         calls_at_once: int,
         stop: asyncio.Event,
-        known: Sequence[str] = (),
+        known: Mapping[int, str] | None = None,
+        probe: Probe | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.joining = Joining()
         self.first_error: ChatopsError | None = None
         self.last_credentials: GuestCredentials | None = None
         self._clock = clock
-        self._known = tuple(known)
+        self._known = known or {}
+        self._probe = probe
         self._identities = swarm.scenario.identity_count
         self._vended: dict[int, asyncio.Future[tuple[GuestCredentials, float] | str]] = {}
+        self._of_identity: dict[int, _Holder] = {}
         self._holders: dict[int, _Holder] = {}
         self._swarm = swarm
         self._vendor = vendor
@@ -194,10 +222,9 @@ class Joiner:
 
     async def _vend(self, index: int) -> tuple[GuestCredentials, float] | str:
         """Get one identity and its credentials; returns them and the seconds it took, or the cause of failure."""
-        if index < len(self._known):
-            known = await self._vend_known(self._known[index])
-            if known is not None:
-                return known
+        known = self._known.get(index)
+        if known is not None and (vended := await self._vend_known(known)) is not None:
+            return vended
         joining = self.joining
         stage = STAGES[0]
         try:
@@ -229,9 +256,12 @@ class Joiner:
         await self._pause(self._connect_slots)
         if self._stop.is_set():
             return
+        holder = self._of_identity.setdefault(client % self._identities, _Holder(credentials))
+        if not await self._fresh(holder, _LEAST_LEFT_S):  # the wait for its turn was longer than they last
+            joining.failures[f"{STAGES[1]}: expired"] += 1
+            return
         stage = STAGES[2]
         try:
-            holder = _Holder(credentials)
             connection = self._make_client(client, self._client_id(client, credentials), lambda: holder.current)
             cause, connect_ns = await swarm.connect(client, connection)
             if cause is None:
@@ -248,6 +278,21 @@ class Joiner:
         joining.whole.record(round(spent_s * 1e6) + (connect_ns + subscribe_ns) // 1000)
         joining.joined += 1
         self._holders[client] = holder
+        if self._probe is not None and client % -(-swarm.scenario.clients // PROBES) == 0:
+            await self._take_apart(self._probe, client, holder.current)
+
+    async def _take_apart(self, probe: Probe, client: int, credentials: GuestCredentials) -> None:
+        """Make one connection more, as this client's identity, and note what each part of it took."""
+        await self._pause(self._connect_slots)
+        if self._stop.is_set():
+            return
+        times = await probe(f"{credentials.identity_id}-{self._swarm.run}-p{client}", credentials)
+        if times is None:
+            return
+        self._swarm.connects += 1  # metered as any other
+        self.joining.probes += 1
+        for part, took_s in zip(CONNECT_PARTS, (times.transport_s, times.upgrade_s, times.connack_s), strict=True):
+            self.joining.connect_parts[part].record(round(took_s * 1e6))
 
     def _client_id(self, client: int, credentials: GuestCredentials) -> str:
         """The policy lets an identity connect as itself, and with a suffix, as several tabs do.
@@ -262,14 +307,22 @@ class Joiner:
         """Replace credentials that are about to expire, for as long as this runs; a failure is tried again."""
         while True:
             await asyncio.sleep(every_s)
-            due = self._clock() + REFRESH_MARGIN_S
-            for client in [client for client, holder in self._holders.items() if holder.current.expires_at <= due]:
-                await self.renew(client)
+            for holder in dict.fromkeys(self._holders.values()):
+                await self._fresh(holder, REFRESH_MARGIN_S)
 
     async def renew(self, client: int) -> bool:
         """Replace a client's credentials, for its next connection; False when Cognito refused, which is counted."""
+        return await self._replace(self._holders[client])
+
+    async def _fresh(self, holder: _Holder, left_s: float) -> bool:
+        """See to it that credentials last for so long; of all who share them one asks for new ones."""
+        async with holder.asking:
+            if holder.current.expires_at > self._clock() + left_s:
+                return True
+            return await self._replace(holder)
+
+    async def _replace(self, holder: _Holder) -> bool:
         await self._pause(self._credential_slots)
-        holder = self._holders[client]
         self._vendor.forget(holder.current.identity_id)
         try:
             holder.current = await self._vendor.credentials(holder.current.identity_id)

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from chatops.load.distribution import Distribution
 from chatops.load.ledger import total
-from chatops.load.statistics import HEADLINES, Distribution, Metric, Statistics, Window
+from chatops.load.statistics import HEADLINES, Metric, Statistics, Window
 from chatops.load.totals import Totals
 
 
@@ -35,7 +36,9 @@ def last_second(statistics: Statistics) -> tuple[float | None, float | None]:
     return None, None
 
 
-def figures_so_far(totals: Totals, asked: int, cost_usd: float, *, across: bool = True) -> Mapping[str, Any]:
+def figures_so_far(
+    totals: Totals, asked: int, cost_usd: float, *, joined_in_s: float, across: bool = True
+) -> Mapping[str, Any]:
     """What thresholds ask for, of the steady window up to now; the same keys as in a run's document."""
     counts = asdict(total(totals.tallies, Window.STEADY))
     latency = headlines(totals.statistics, Window.STEADY, across=across)
@@ -49,6 +52,7 @@ def figures_so_far(totals: Totals, asked: int, cost_usd: float, *, across: bool 
         },
         "failures": {"disconnect": dict(totals.disconnects)},
         "cost_usd": {"metered": cost_usd},
+        "join": {"seconds": joined_in_s},
     }
 
 

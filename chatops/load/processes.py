@@ -11,7 +11,6 @@ import secrets
 import signal
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import ceil
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -29,12 +28,9 @@ from chatops.load.recording import EVENTS
 from chatops.load.result import RunResult
 from chatops.load.scenario import Scenario
 from chatops.load.share import Share
+from chatops.load.sizing import processes_needed
 from chatops.load.target import Target
 from chatops.load.totals import Totals
-
-CLIENTS_A_PROCESS = 2_000
-DELIVERIES_A_PROCESS = 15_000
-"""Per second. What one process does without being the bottleneck itself; `docs/loadtest.md` has the measurements."""
 
 _LEAD_S = 0.5
 _ENDING_S = 10.0
@@ -44,8 +40,7 @@ def processes_for(scenario: Scenario, most: int | None = None) -> int:
     """How many processes a scenario needs, up to the cores that there are."""
     cores = most if most is not None else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     deliveries = scenario.offered_deliveries_per_s * max(1.0, scenario.peak)
-    needed = max(ceil(scenario.clients / CLIENTS_A_PROCESS), ceil(deliveries / DELIVERIES_A_PROCESS))
-    return max(1, min(needed, cores, scenario.identity_count))
+    return min(processes_needed(scenario.clients, deliveries), cores, scenario.identity_count)
 
 
 async def run(
@@ -76,17 +71,18 @@ async def run(
         prices=prices or Prices(),
         wishes=wishes,
     )
+    shares = [Share(index, processes, scenario.identity_count) for index in range(processes)]
     assignments = [
         Assignment(
             scenario=scenario,
             run=name,
             target=target,
-            share=Share(index, processes, scenario.identity_count),
-            known=wishes.known,
+            share=share,
+            known=share.identities_of(wishes.known),
             events=wishes.folder / f"{EVENTS}-{index}" if wishes.folder is not None else None,
             replay=wishes.replay,
         )
-        for index in range(processes)
+        for index, share in enumerate(shares)
     ]
     children = _Children(assignments)
     fleet = Fleet(len(assignments), children.send, lead_s=_LEAD_S)
@@ -100,9 +96,11 @@ class _Children:
         self._assignments = assignments
         self._processes: list[BaseProcess] = []
         self._mailboxes: list[Mailbox] = []
+        self._fleet: Fleet | None = None
 
     async def start(self, fleet: Fleet) -> None:
         """Start them all; what they say goes to the fleet."""
+        self._fleet = fleet
         context = multiprocessing.get_context("spawn")
         for index, assignment in enumerate(self._assignments):
             here, there = context.Pipe()
@@ -125,6 +123,9 @@ class _Children:
         """There is only this machine."""
 
     def _end(self) -> None:
+        if self._fleet is not None and not self._fleet.over:
+            for process in self._processes:
+                process.kill()  # somebody is in a hurry
         for mailbox in self._mailboxes:
             mailbox.close()
         for process in self._processes:
@@ -143,6 +144,8 @@ class _Children:
 
 
 def _child(connection: "Connection[Any, Any]", assignment: Assignment) -> None:
-    """A process of the run. Ctrl-C reaches it too, but what to do then is the front's to say."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A process of the run. Ctrl-C and its kin reach it too, but what to do then is the front's to say."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     asyncio.run(serve(connection, assignment))

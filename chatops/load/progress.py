@@ -33,3 +33,4 @@ class Progress:
     cost_usd: float
     cpu: float
     lag_ms_p99: float
+    queue_max: int = 0

@@ -5,7 +5,7 @@ differences in the ledger, and 32 bytes for each post that another process has r
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from chatops.load.recording import Recorded
@@ -28,7 +28,7 @@ class Assignment:
     Attributes:
         run: the eight hexadecimal digits of the run.
         share: its clients.
-        known: identities of an earlier run.
+        known: identities of an earlier run that fall to it, by number.
         events: the file to write down what happens, None for none.
         ahead_ns: how far the common clock is ahead of the process's own.
         events_home: write down what happens in a temporary file of at most so many bytes and bring it to the front;
@@ -40,7 +40,7 @@ class Assignment:
     run: str
     target: Target
     share: Share
-    known: tuple[str, ...] = ()
+    known: Mapping[int, str] = field(default_factory=dict)
     events: Path | None = None
     replay: Replay | None = None
     ahead_ns: int = 0

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chatops.errors import UsageError
+from chatops.files import open_regular
 from chatops.load.message import post_number
 from chatops.load.tally import Difference, Kind
 
@@ -175,7 +176,7 @@ def read_events(path: Path) -> Iterator[Block]:
         UsageError: the file cannot be read, is no such file, or is damaged.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             if file.read(len(MAGIC)) != MAGIC:
                 raise UsageError(f"{path} holds no events that this version reads", "check the path")
             while header := file.read(_HEADER.size):
@@ -183,6 +184,8 @@ def read_events(path: Path) -> Iterator[Block]:
                     raise _damaged(path)
                 kind, rows, size, packed_size = _HEADER.unpack(header)
                 if kind not in COLUMNS or not 0 < rows <= MOST_ROWS or size != rows * _row_bytes(kind):
+                    raise _damaged(path)
+                if packed_size > _most_packed(size):
                     raise _damaged(path)
                 yield Block(kind, _unpacked(kind, rows, file.read(packed_size), size, path))
     except OSError as error:
@@ -228,6 +231,11 @@ def _unpacked(kind: int, rows: int, packed: bytes, size: int, path: Path) -> "di
         found[name] = column
         position = end
     return found
+
+
+def _most_packed(size: int) -> int:
+    """The most that zlib makes of so many bytes (its compressBound)."""
+    return size + (size >> 12) + (size >> 14) + (size >> 25) + 13
 
 
 def _row_bytes(kind: int) -> int:

@@ -4,15 +4,18 @@ Recorded rooms become the load test's rooms, the liveliest the fullest; recorded
 by `speed`; `scale` posts each message so many times, by different guests.
 """
 
+import io
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from chatops.chat.messages import Envelope, decode
 from chatops.chat.recordings import RecordedMessage, is_header, read_lines
 from chatops.errors import UsageError
+from chatops.files import open_regular
 from chatops.load.pacing import uniform
 
 MOST_MESSAGES = 5_000_000
@@ -65,7 +68,7 @@ def read_replay(path: Path, *, speed: float = 1.0, scale: float = 1.0, seed: int
         if not 0 < value <= MOST_SPEED:
             raise UsageError(f"--{name} {value:g} cannot be", f"choose more than 0 and at most {MOST_SPEED:,.0f}")
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8", errors="replace") as file:
             if not is_header(file.readline(_MOST_LINE)):
                 raise UsageError(f"{path} is no recording", "make one with `chatops tail --record FILE`")
             messages = [each for each in read_lines(_lines(file)) if isinstance(each, RecordedMessage)]
@@ -94,11 +97,12 @@ def make_replay(messages: Sequence[RecordedMessage], *, speed: float, scale: flo
     return Replay(tuple(beats), len(rank), (ordered[-1].at - first).total_seconds() / speed + 0.1)
 
 
-def _lines(file: Iterable[str]) -> Iterator[str]:
-    for count, line in enumerate(file):
-        if count >= MOST_MESSAGES:
+def _lines(file: TextIO) -> Iterator[str]:
+    """The lines, so many at most; one that is too long comes in pieces, which are no messages."""
+    for _ in range(MOST_MESSAGES):
+        if not (line := file.readline(_MOST_LINE)):
             return
-        yield line[:_MOST_LINE]
+        yield line
 
 
 def _sender(message: RecordedMessage) -> str:

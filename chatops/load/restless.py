@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from chatops.load.distribution import Distribution
 from chatops.load.pacing import uniform
 from chatops.load.scenario import LEAST_AWAY_S, Scenario
-from chatops.load.statistics import Distribution
 
 _CHURN, _WHO, _AWAY, _STORM, _BACK, _EXPIRED = (1 << 42, 1 << 43, 1 << 44, 1 << 45, 1 << 46, 1 << 47)
 MOST_BACK = 0.99

@@ -10,12 +10,12 @@ from typing import Any
 
 from chatops.load.cluster_report import ClusterReport
 from chatops.load.cost import Usage
+from chatops.load.distribution import Distribution, Percentiles
 from chatops.load.drift import Drift
 from chatops.load.generator import Health, Verdict
 from chatops.load.recording import Recorded
 from chatops.load.restless import Reconnects
 from chatops.load.scenario import Scenario
-from chatops.load.statistics import Distribution, Percentiles
 from chatops.load.tally import Difference, Tally
 from chatops.load.thresholds import Threshold
 from chatops.load.totals import Part
@@ -59,13 +59,18 @@ class Second:
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """The anonymous identities that the run made and reused, and what became of them."""
+    """The anonymous identities that the run made and reused, and what became of them.
+
+    Attributes:
+        kept: for a later command; `shared` for the other runs of this one, which deletes them at its end.
+    """
 
     made: int
     discarded: int
     problem: str | None = None
     reused: int = 0
     kept: int = 0
+    shared: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,7 @@ class RunResult:
         started_at: seconds since the epoch.
         joined_in_s: from the start until the last client that joined had.
         join: percentiles of a whole join; `join_stages` of its parts.
+        connect_parts: of the connects that were taken apart; `probes` says how many.
         counts: posts and deliveries of the steady window; `latency` likewise, by metric.
         failures: how often what failed, by kind (join, post, disconnect, resubscribe, refresh) and cause.
         aborted: the thresholds that ended the run early.
@@ -100,6 +106,8 @@ class RunResult:
     joined_in_s: float
     join: Percentiles
     join_stages: Mapping[str, Percentiles]
+    connect_parts: Mapping[str, Percentiles]
+    probes: int
     counts: Tally
     latency: Mapping[str, Percentiles]
     phases: tuple[Phase, ...]
@@ -144,6 +152,8 @@ class RunResult:
             "join": {
                 "seconds": round(self.joined_in_s, 3),
                 "stages_ms": {stage: _rounded(found) for stage, found in self.join_stages.items()},
+                "connect_parts_ms": {part: _rounded(found) for part, found in self.connect_parts.items()},
+                "probes": self.probes,
             },
             "posts": _posts(self.counts),
             "deliveries": _deliveries(self.counts),
@@ -155,12 +165,14 @@ class RunResult:
                 "lag_ms_p99": self.health.lag_ms_p99,
                 "slip_ms_p99": self.health.slip_ms_p99,
                 "rss_mb": round(self.health.rss_mb, 1),
+                "queue_max": self.health.queue_max,
                 "processes": [
                     {
                         "cpu": round(part.cpu, 3),
                         "lag_ms_p99": part.lag_ms_p99,
                         "slip_ms_p99": part.slip_ms_p99,
                         "rss_mb": round(part.rss_mb, 1),
+                        "queue_max": part.queue_max,
                     }
                     for part in self.processes
                 ],

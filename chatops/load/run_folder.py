@@ -10,18 +10,21 @@ import platform
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chatops import __version__
 from chatops.errors import ConfigurationError, UsageError
+from chatops.files import NumberError, read_bounded, strict_json
+from chatops.load.distribution import Distribution
 from chatops.load.preflight import Preflight
-from chatops.load.recording import EVENTS
+from chatops.load.recording import MAGIC, events_files
 from chatops.load.result import SCHEMA, RunResult
-from chatops.load.statistics import Distribution
 
 RUN = "run.json"
+CLAIM = ".claimed"
 KIND = "chatops loadtest"
 MOST_BYTES = 256 * 1024 * 1024
 _BYTES_A_DELIVERY = 16  # before compression 20; zlib halves most of it
@@ -49,29 +52,91 @@ def default_folder(environment: str, now: float) -> Path:
     return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{environment}"
 
 
-def prepare(folder: Path, plan: Preflight) -> None:
-    """Make the folder and try it.
+def prepare(folder: Path, plan: Preflight) -> bool:
+    """Make the folder, try it, and claim it until `write_run` or `release`.
+
+    Returns:
+        Whether the folder was not there before.
 
     Raises:
-        ConfigurationError: it cannot be made or written to, holds a run already, or its disk is (nearly) full.
+        ConfigurationError: it cannot be made or written to, holds a run already, another run writes to it, or its
+            disk is (nearly) full.
     """
     remedy = "name another folder with --out"
+    made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / RUN).exists():
             raise ConfigurationError(f"{folder} holds a run already", remedy)
-        probe = folder / f".{EVENTS}.{os.getpid()}"
-        probe.write_bytes(b"\0" * 4096)
-        probe.unlink()
+        if not _claim(folder / CLAIM):
+            raise ConfigurationError(f"Another run writes to {folder}", remedy)
         free = shutil.disk_usage(folder).free
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be written to: {error.strerror}", remedy) from None
     needed = _SPARE_BYTES + int((plan.publishes_in + plan.publishes_out) * plan.load_s) * _BYTES_A_DELIVERY
     if free < needed:
+        release(folder, made=made)
         raise ConfigurationError(
             f"{folder} is on a disk with {free / 1e6:,.0f} MB left; the run's events take about {needed / 1e6:,.0f} MB",
             f"make room, or {remedy}",
         )
+    return made
+
+
+def _claim(file: Path) -> bool:
+    """Write this process's id to a file that is not there, or whose writer is gone; tells whether it could."""
+    for _ in range(2):
+        try:
+            with file.open("x", encoding="ascii") as claim:
+                claim.write(f"{os.getpid()}\n".ljust(4096))  # enough to show that there is room
+        except FileExistsError:
+            if _alive(file):
+                return False
+            file.unlink(missing_ok=True)
+        else:
+            return True
+    return False
+
+
+def _alive(file: Path) -> bool:
+    """Tell whether the process that a claim names is there, and not this one."""
+    try:
+        with file.open(encoding="ascii") as claim:
+            number = int(claim.read(16).split()[0])
+        if number > 0:
+            os.kill(number, 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, IndexError, OverflowError):
+        return False
+    return number > 0 and number != os.getpid()
+
+
+def release(folder: Path, *, made: bool) -> None:
+    """Give a claimed folder up.
+
+    Args:
+        made: it was made for this run: remove it, unless more than the beginning of a file of events is in it.
+    """
+    with suppress(OSError):
+        (folder / CLAIM).unlink(missing_ok=True)
+        if not made:
+            return
+        for file in events_files(folder):
+            if file.exists() and file.stat().st_size <= len(MAGIC):
+                file.unlink()
+        folder.rmdir()
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The runs that a folder of repeats holds; none when it is a run itself, or no folder.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not folder.is_dir() or (folder / RUN).is_file():
+        return []
+    return sorted(child for child in folder.iterdir() if (child / RUN).is_file())
 
 
 def run_document(result: RunResult, setting: Setting) -> dict[str, Any]:
@@ -117,6 +182,7 @@ def write_run(folder: Path, document: Mapping[str, Any]) -> None:
     try:
         temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         temporary.replace(folder / RUN)
+        (folder / CLAIM).unlink(missing_ok=True)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise ConfigurationError(
@@ -130,13 +196,20 @@ def read_run(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: there is none, or it is no run that this version reads.
     """
-    file = path / RUN if path.is_dir() else path
     try:
-        if file.stat().st_size > MOST_BYTES:
-            raise UsageError(f"{file} is too large to be a run", "check the path")
-        document = json.loads(file.read_text(encoding="utf-8"))
+        file = path / RUN if path.is_dir() else path
+        document = strict_json(read_bounded(file, MOST_BYTES))
     except OSError as error:
+        with suppress(OSError):
+            if several := runs_in(path):
+                raise UsageError(
+                    f"{path} holds {len(several)} runs", f"name one of them, such as {several[0]}"
+                ) from None
         raise UsageError(f"There is no run in {path}: {error.strerror}", "name a folder that `loadtest` made") from None
+    except NumberError as error:
+        raise UsageError(
+            f"{file} is no run: it holds {error}, which no figure is", "name a folder that `chatops loadtest` made"
+        ) from None
     except (ValueError, RecursionError):
         raise UsageError(f"{file} is no run: it is not JSON", "name a folder that `chatops loadtest` made") from None
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:

@@ -5,9 +5,11 @@ first connection.
 """
 
 import math
-from dataclasses import dataclass
+from array import array
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 from chatops.chat.rooms import DEFAULT_PREFIX, MAX_PAYLOAD_BYTES, check_prefix, parse_room
 from chatops.errors import UsageError
@@ -15,6 +17,7 @@ from chatops.load.cost import Prices, Usage, metered_steps, session_minutes, usa
 from chatops.load.message import MIN_MESSAGE_BYTES
 from chatops.load.pacing import Arrivals, uniform
 from chatops.load.profile import MAX_FACTOR, MAX_PHASES, Phase, Profile, Shape, shaped
+from chatops.load.target import Rates
 
 MAX_CLIENTS = 5_000_000
 MAX_POSTS_PER_S = 1_000_000.0
@@ -27,6 +30,7 @@ LEAST_AWAY_S = 1.2
 
 _PLACES = 1 << 40  # streams of `uniform` above the clients' own
 _SILENCE = 1 << 41
+_UNPACED = Rates()
 
 
 class Spread(StrEnum):
@@ -114,9 +118,9 @@ class Scenario:
         parse_room(room_topic(self.prefix, "00000000", MAX_CLIENTS), self.prefix)
 
     def _check_people(self) -> None:
-        _whole("clients", self.clients, 1, MAX_CLIENTS, "ask for at least one client")
+        _whole("number of clients", self.clients, 1, MAX_CLIENTS, "ask for at least one client")
         if self.rooms is not None:
-            _whole("rooms", self.rooms, 1, MAX_CLIENTS, "ask for at least one room")
+            _whole("number of rooms", self.rooms, 1, MAX_CLIENTS, "ask for at least one room")
             if self.rooms > self.clients:
                 raise UsageError(
                     f"{self.rooms} rooms are more than the {self.clients} clients that would be in them",
@@ -125,7 +129,9 @@ class Scenario:
             if self.spread is Spread.ONE and self.rooms != 1:
                 raise UsageError(f"{self.rooms} rooms cannot be one big room", "leave the number of rooms out")
         if self.identities is not None:
-            _whole("identities", self.identities, 1, MAX_CLIENTS, "leave them out to have one for each client")
+            _whole(
+                "number of identities", self.identities, 1, MAX_CLIENTS, "leave them out to have one for each client"
+            )
             if self.identities > self.clients:
                 raise UsageError(
                     f"{self.identities:,} identities are more than the {self.clients:,} clients that would carry them",
@@ -180,6 +186,10 @@ class Scenario:
         if self.shape is not Shape.CONSTANT:
             raise UsageError("A scenario has either a shape or phases", "leave one of them out")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs: what follows from it, the rooms of a million, is worked out there."""
+        return {field.name: self.__dict__[field.name] for field in fields(self)}
+
     @property
     def room_count(self) -> int:
         """How many rooms there are."""
@@ -191,13 +201,18 @@ class Scenario:
     def room_sizes(self) -> tuple[int, ...]:
         """How many clients are in each room, the fullest first; with few people to a room the last ones stay empty."""
         count = self.room_count
-        exponent = self.zipf_exponent if self.spread is Spread.ZIPF else 0.0
-        weights = [(rank + 1) ** -exponent for rank in range(count)]
-        total = math.fsum(weights)
-        shares = [self.clients * weight / total for weight in weights]
-        sizes = [int(share) for share in shares]
-        by_remainder = sorted(range(count), key=lambda room: (sizes[room] - shares[room], room))
-        for room in by_remainder[: self.clients - sum(sizes)]:
+        if self.spread is not Spread.ZIPF or not self.zipf_exponent:
+            each, more = divmod(self.clients, count)
+            return (each + 1,) * more + (each,) * (count - more)
+        # Arrays, and a stable sort in place of a key with the room's number: a million rooms would take 240 MB.
+        shares = array("d", ((rank + 1) ** -self.zipf_exponent for rank in range(count)))
+        total = math.fsum(shares)
+        for room, weight in enumerate(shares):
+            shares[room] = self.clients * weight / total
+        sizes = array("q", map(int, shares))
+        for room, size in enumerate(sizes):
+            shares[room] = size - shares[room]
+        for room in sorted(range(count), key=shares.__getitem__)[: self.clients - sum(sizes)]:
             sizes[room] += 1
         return tuple(sorted(sizes, reverse=True))
 
@@ -221,6 +236,8 @@ class Scenario:
     @cached_property
     def posters(self) -> tuple[int, ...]:
         """The clients that post, by number."""
+        if self.poster_count == self.clients:
+            return tuple(range(self.clients))
         order = sorted(range(self.clients), key=lambda client: uniform(self.seed, _SILENCE, client))
         return tuple(sorted(order[: self.poster_count]))
 
@@ -236,7 +253,7 @@ class Scenario:
         """Posts per second of one posting client."""
         return self.offered_posts_per_s / self.poster_count if self.poster_count else 0.0
 
-    @property
+    @cached_property
     def offered_deliveries_per_s(self) -> float:
         """Predicted deliveries per second: each post reaches its whole room, its sender included."""
         square = sum(size * size for size in self.room_sizes)
@@ -282,10 +299,33 @@ class Scenario:
         """Whether people leave and come back."""
         return self.churn_per_minute > 0 or self.storm_share > 0 or self.expiry_at_s is not None
 
-    def predicted_usage(self, connects_per_s: float | None) -> Usage:
-        """What AWS will meter if everything goes as planned, joining at `connects_per_s` included."""
-        pace = self.connects_per_s or connects_per_s
-        ramp_s = self.clients / pace if pace else 0.0
+    @property
+    def busiest_messages_per_s(self) -> float:
+        """Publishes in plus out of a posting guest in the fullest room, at the load's peak."""
+        each = self.posts_per_s_each if self.poster_count else 0.0
+        return (self.offered_posts_per_s / self.clients * self.room_sizes[0] + each) * self.peak
+
+    @property
+    def reconnects_per_s(self) -> float:
+        """How many connections are made anew per second when it is worst: churn, and the storm or the expiry."""
+        storm = self.storm_share / self.storm_back_s
+        expiry = 0.0 if self.expiry_at_s is None else 1 / self.expiry_back_s
+        return self.clients * (self.churn_per_minute / 60 + max(storm, expiry))
+
+    def ramp_s(self, rates: Rates) -> float:
+        """Seconds until everybody has joined, at the slowest of the paces."""
+        paces = (
+            (self.identity_count, rates.identities_per_s),
+            (self.identity_count, rates.credentials_per_s),
+            (self.clients, self.connects_per_s or rates.connects_per_s),
+        )
+        return max((count / pace for count, pace in paces if pace), default=0.0)
+
+    def predicted_usage(self, rates: Rates) -> Usage:
+        """What AWS will meter if everything goes as planned, joining at these paces included.
+
+        Connection minutes are counted as if everybody joined at once: those who join last are connected for less.
+        """
         topic = room_topic(self.prefix, "00000000", self.room_count)
         return usage(
             connects=self.clients + round(self.returns),
@@ -294,12 +334,12 @@ class Scenario:
             deliveries=round(self.offered_deliveries_per_s * self.profile.effort),
             steps=metered_steps(self.message_bytes, len(topic.encode())),
             receive_qos=self.receive_qos,
-            minutes=self.clients * session_minutes(ramp_s + self.load_s),
+            minutes=self.clients * session_minutes(self.ramp_s(rates) + self.load_s),
         )
 
-    def predicted_cost(self, prices: Prices, connects_per_s: float | None = None) -> float:
+    def predicted_cost(self, prices: Prices, rates: Rates = _UNPACED) -> float:
         """Predicted cost in US dollars."""
-        return self.predicted_usage(connects_per_s).dollars(prices)
+        return self.predicted_usage(rates).dollars(prices)
 
 
 def room_topic(prefix: str, run: str, room: int) -> str:

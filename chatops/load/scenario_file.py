@@ -18,12 +18,13 @@ share = 0.3
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chatops.errors import UsageError
+from chatops.files import read_bounded
 from chatops.load.pacing import Arrivals
 from chatops.load.profile import Phase, Shape
 from chatops.load.scenario import Scenario, Spread
@@ -54,6 +55,8 @@ _TABLES = {
     "storm": {"share": "storm_share", "at_s": "storm_at_s", "back_within_s": "storm_back_s"},
 }
 _PHASE = ("name", "seconds", "rate", "from", "to")
+_EITHER = (("posts_per_s", "total_posts_per_s"), ("phases", "duration_s"), ("phases", "shape"))
+_PHASE_EITHER = (("rate", "from"), ("rate", "to"))
 _TOP = (*_WHOLE, *_REAL, *_CHOICES, *_TABLES, "phases")
 
 
@@ -64,14 +67,11 @@ def read_scenario(path: Path) -> dict[str, Any]:
         UsageError: the file cannot be read, or holds what no scenario has; the error says where.
     """
     try:
-        with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
+        raw = read_bounded(path, MOST_BYTES)
     except OSError as error:
         raise UsageError(f"The scenario {path} cannot be read: {error.strerror}", "check the path") from None
-    if len(raw) > MOST_BYTES:
-        raise UsageError(f"The scenario {path} is larger than a megabyte", "a scenario takes a page")
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8-sig")  # some editors begin a file with a byte order mark
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and TOMLDecodeError are ValueErrors
         raise UsageError(f"The scenario {path} is no TOML: {error or 'nested too deeply'}", "mend that place") from None
@@ -85,8 +85,10 @@ class _Reader:
 
     def values(self, document: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for key, value in document.items():
+        for key in document:
             self._known(key, _TOP, ())
+        self._either(document, _EITHER, ())
+        for key, value in document.items():
             if key in _TABLES:
                 found |= self._table(key, value)
             elif key == "phases":
@@ -113,6 +115,7 @@ class _Reader:
     def _phase(self, index: int, item: Mapping[str, Any]) -> Phase:
         for key in item:
             self._known(key, _PHASE, ("phases",), index)
+        self._either(item, _PHASE_EITHER, ("phases",), index)
         name = item.get("name", f"phase {index + 1}")
         if not isinstance(name, str) or len(name) > 80:
             raise self._wrong(("phases", "name"), "a phase's name is a short text", "put it in quotes", index)
@@ -140,6 +143,16 @@ class _Reader:
         if abs(value) > 1e18:
             raise self._wrong((*table, key), f"{key} is out of all bounds", "choose a smaller number", index)
         return int(value) if whole else float(value)
+
+    def _either(
+        self, found: Mapping[str, Any], pairs: Sequence[tuple[str, str]], table: tuple[str, ...], index: int = 0
+    ) -> None:
+        """Refuse a key that would have no effect beside another one."""
+        for one, other in pairs:
+            if one in found and other in found:
+                raise self._wrong(
+                    (*table, other), f"{other} cannot be said beside {one}", "leave one of them out", index
+                )
 
     def _known(self, key: str, known: tuple[str, ...], table: tuple[str, ...], index: int = 0) -> None:
         if key in known:

@@ -35,6 +35,10 @@ class Share:
         """Tell whether this process carries a client."""
         return self.of(client) == self.index
 
+    def identities_of(self, known: Sequence[str]) -> dict[int, str]:
+        """Those of the identities of an earlier run that fall to this process, by number."""
+        return {number: known[number] for number in range(self.index, min(len(known), self.identities), self.count)}
+
     def across(self, client: int) -> bool:
         """Tell whether a client is on another machine."""
         return bool(self.machines) and self.machines[self.of(client)] != self.machines[self.index]

@@ -17,6 +17,8 @@ from chatops.load.totals import Part, Totals
 FIRST_MESSAGE = "first_message"
 """From when a guest could hear something (subscribed, and the load begun) until it did; no part of the join's time."""
 
+_LEAST_JUDGED_S = 1.0  # CPU and lateness over less of the steady window say nothing about a run that was ended early
+_TOLERATED_FAILURES = 0.01  # of the posts; more are worth a warning, since nobody is owed what was never acknowledged
 _TOLERATED_DISCONNECTS = 0.01  # of the guests; a connection may break by itself now and then
 
 
@@ -58,6 +60,7 @@ class Course:
             slip_ms_p99=max((part.slip_ms_p99 for part in self.parts), default=0.0),
             rss_mb=sum(part.rss_mb for part in self.parts),
             in_window=arrived / (arrived + outstanding) if known and arrived + outstanding else None,
+            queue_max=max((part.queue_max for part in self.parts), default=0),
         )
 
 
@@ -67,6 +70,15 @@ def _unplanned(scenario: Scenario, totals: Totals) -> list[str]:
     if scenario.restless or lost <= _TOLERATED_DISCONNECTS * joined:
         return []
     return [f"{lost:,} connections of {joined:,} guests were lost during the run"]
+
+
+def _failing(totals: Totals, counts: Tally) -> list[str]:
+    """Posts that failed are missing in the books of deliveries: nobody is owed them."""
+    if counts.failed <= _TOLERATED_FAILURES * counts.due:
+        return []
+    cause, _ = max(totals.post_failures.items(), key=lambda item: item[1], default=("", 0))
+    words = f"{counts.failed:,} of {counts.due:,} posts failed (mostly: {cause})"
+    return [f"{words}; their deliveries are neither expected nor lost"]
 
 
 def _nothing(scenario: Scenario, counts: Tally) -> str | None:
@@ -90,7 +102,8 @@ def summarise(scenario: Scenario, run: str, totals: Totals, course: Course) -> R
         partial.append(f"the run was {ended} after {covered:.1f} s of the {scenario.duration_s:g} s to measure")
     partial += [*_unplanned(scenario, totals), *course.partial]
     nothing = None if partial else _nothing(scenario, counts)
-    judgement = judge(health, lost=counts.lost, partial=tuple(partial), nothing=nothing)
+    judged = None if partial and course.seconds(Stage.STEADY) < _LEAST_JUDGED_S else health
+    judgement = judge(judged, lost=counts.lost, partial=tuple(partial), nothing=nothing)
     steady = headlines(totals.statistics, Window.STEADY, across=course.trust_across)
     return RunResult(
         scenario=scenario,
@@ -105,6 +118,8 @@ def summarise(scenario: Scenario, run: str, totals: Totals, course: Course) -> R
             **{stage: found.percentiles() for stage, found in joining.stages.items()},
             FIRST_MESSAGE: totals.first_message.percentiles(),
         },
+        connect_parts={part: found.percentiles() for part, found in joining.connect_parts.items() if joining.probes},
+        probes=joining.probes,
         counts=counts,
         latency={name: found.percentiles() for name, found in steady.items()},
         phases=_phases(totals, course),
@@ -127,7 +142,7 @@ def summarise(scenario: Scenario, run: str, totals: Totals, course: Course) -> R
         health=health,
         verdict=judgement.verdict,
         reasons=judgement.reasons,
-        warnings=judgement.warnings,
+        warnings=(*judgement.warnings, *_failing(totals, counts)),
         identities=course.identities,
         interrupted=course.interrupted,
         aborted=course.aborted,

@@ -14,7 +14,7 @@ from chatops.errors import UsageError
 from chatops.load.generator import Verdict
 
 _LATENCIES = ("join", "ack", "ack_from_send", "delivery", "delivery_from_send")
-_PERCENTILES = ("p50", "p90", "p99", "p999", "max")
+_PERCENTILES = ("p50", "p90", "p99", "p999", "p9999", "max")
 _COUNTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "joined": (("clients", "joined"), ("clients", "asked")),
     "join.failed": (("clients", "failed"), ("clients", "asked")),
@@ -54,9 +54,10 @@ class Limit:
     share: bool = False
 
     @property
-    def counts(self) -> bool:
-        """Whether it is on a count, which never falls while a run goes on."""
-        return self.metric in _COUNTS and not self.share and self.operator in {">", ">="}
+    def lasting(self) -> bool:
+        """Whether it stays broken once it is: counts and costs never fall, and joining is over when the load begins."""
+        counts = self.metric in _COUNTS and not self.share
+        return counts or self.metric in _PLAIN or self.metric.startswith("join.")
 
     def measured(self, document: Mapping[str, Any]) -> float | None:
         """The figure in a run's document, in the unit of `value`; None when it was not measured."""
@@ -143,8 +144,8 @@ def judge(limits: Iterable[Limit], document: Mapping[str, Any]) -> tuple[Thresho
 def broken_meanwhile(limits: Iterable[Limit], document: Mapping[str, Any]) -> tuple[Limit, ...]:
     """The limits that a run has broken already, on a document of what there is so far.
 
-    Only what says something before the end counts: counts that have been exceeded, and percentages and percentiles
-    over their limit once there are `LEAST_SAMPLES` deliveries.
+    Only what says something before the end counts: what lasts, such as counts, and percentages and percentiles over
+    their limit once there are `LEAST_SAMPLES` deliveries.
     """
     received = _number(document, ("deliveries", "received")) or 0
     found = []
@@ -152,7 +153,7 @@ def broken_meanwhile(limits: Iterable[Limit], document: Mapping[str, Any]) -> tu
         measured = limit.measured(document)
         if measured is None or limit.operator not in {">", ">="}:
             continue
-        if (limit.counts or received >= LEAST_SAMPLES) and limit.broken_by(measured):
+        if (limit.lasting or received >= LEAST_SAMPLES) and limit.broken_by(measured):
             found.append(limit)
     return tuple(found)
 

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from chatops.load.distribution import Distribution
 from chatops.load.joining import Joining
 from chatops.load.ledger import MAX_DIFFERENCES
 from chatops.load.progress import Stage
 from chatops.load.restless import Reconnects
-from chatops.load.statistics import Distribution, Statistics
+from chatops.load.statistics import Statistics
 from chatops.load.tally import Difference, Tally
 
 
@@ -116,6 +117,7 @@ class Part:
         lag_ms_p99: of its canary; of the steady window from there on.
         slip_ms_p99: how late its posts left.
         rss_mb: its largest resident memory; `steady_rss_mb` the same when the steady window began.
+        queue_max: the most deliveries that awscrt had handed over and the books had not taken yet, likewise.
         arrived, outstanding: deliveries by the end of the window, of posts due at least a second before that; None
             when the window did not end by itself.
         unstopped: clients that did not confirm their disconnecting.
@@ -129,6 +131,7 @@ class Part:
     slip_ms_p99: float = 0.0
     rss_mb: float = 0.0
     steady_rss_mb: float | None = None
+    queue_max: int = 0
     arrived: int | None = None
     outstanding: int | None = None
     unstopped: int = 0

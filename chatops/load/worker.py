@@ -28,6 +28,7 @@ from chatops.load.recording import Recorder
 from chatops.load.swarm import Swarm
 from chatops.load.totals import Totals
 from chatops.mqtt.guests import Guests
+from chatops.mqtt.handshake_probe import HandshakeProbe
 
 Send = Callable[[FromProcess], None]
 """Takes a message to the front; must not block."""
@@ -104,6 +105,7 @@ class Worker:
                     stop=self._stop,
                     link=self,
                     known=assignment.known,
+                    probe=HandshakeProbe(target.address, target.region),
                     recorder=recorder,
                     replay=assignment.replay,
                 )

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Protocol
 
 from chatops.local.packets import Encoded, Message, Reason
+from chatops.local.throttles import Throttles
 
 
 class DisconnectCause(Enum):
@@ -82,9 +83,11 @@ class Counters:
         "dropped",
         "messages_in",
         "messages_out",
+        "throttles",
     )
 
     def __init__(self) -> None:
+        self.throttles = Throttles()
         self.bytes_in = 0
         self.connects = 0
         self.connects_failed = 0

@@ -13,7 +13,9 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from email.utils import formatdate
 from typing import Any
+from urllib.parse import unquote
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
@@ -32,7 +34,9 @@ from chatops.local.aws_requests import (
     service_named,
 )
 from chatops.local.broker import Broker
+from chatops.local.bucket_reading import ANYBODY, BucketReader
 from chatops.local.caller_identity import caller_identity
+from chatops.local.cloudfront import CloudFront
 from chatops.local.credentials import Credential, CredentialStore, Principal, PrincipalKind
 from chatops.local.fault_control import FaultControl
 from chatops.local.iot_data import IotData
@@ -44,6 +48,7 @@ from chatops.local.record import FAULTS_PATH
 from chatops.local.roles import RoleCatalogue
 from chatops.local.shapes import parse_json_object
 from chatops.local.sigv4 import Refused, SigningKeys, Verified, verify_headers, verify_query
+from chatops.local.throttles import put_metric_data
 
 _log = logging.getLogger(__name__)
 
@@ -139,6 +144,10 @@ class ControlPlane:
             broker=broker, authorizer=authorizer, roles=roles, limits=limits, account=account, monotonic=monotonic
         )
         self._moto = MotoBridge(account=account, on_iam_change=self._iam_changed)
+        self._buckets = BucketReader(self._moto, region, operator.access_key_id)
+        self._cloudfront = CloudFront(
+            account=account, reader=self._buckets, monotonic=monotonic, on_activity=on_activity
+        )
 
     async def start(self, *, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; sets `port`. moto is imported meanwhile.
@@ -168,6 +177,7 @@ class ControlPlane:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+        await self._cloudfront.stop()
         await self._moto.stop()
 
     def throttle_guests(self, operation: str, rate: float | None) -> None:
@@ -220,6 +230,7 @@ class ControlPlane:
         except Exception as error:  # noqa: BLE001  (a stranger must never see a traceback)
             response = _error(_unexpected(error, operation), Protocol.JSON, request_id)
         response.headers.update(_CORS)
+        response.headers["Date"] = formatdate(self._clock(), usegmt=True)  # by which a page sets a wrong clock right
         return response
 
     async def _signed(self, incoming: web.BaseRequest, request_id: str) -> web.Response:
@@ -233,6 +244,8 @@ class ControlPlane:
             body = await _body(incoming, limit, call.protocol)
             request = Request(incoming.method, target, headers, fields, body)
             call = classify(request)
+            if not call.signed and (public := await self._public_object(request, call)) is not None:
+                return public
             verified = self._verify(request, call)
             call = replace(call, service=service_named(verified.service), region=verified.region)
             return await self._dispatch(request, call, verified, request_id)
@@ -240,6 +253,14 @@ class ControlPlane:
             return _error(error, call.protocol, request_id)
         except Exception as error:  # noqa: BLE001  (likewise)
             return _error(_unexpected(error, f"{call.service} {call.operation}"), call.protocol, request_id)
+
+    async def _public_object(self, request: Request, call: Call) -> web.Response | None:
+        """An object of a bucket that lets anybody read, as the page of a website is."""
+        bucket, _, key = unquote(request.path[1:], errors="replace").partition("/")
+        if call.protocol is not Protocol.S3 or request.method not in {"GET", "HEAD"} or not key or request.query:
+            return None
+        found = await self._buckets.read(bucket, key, ANYBODY, {}, method=request.method)
+        return _response(found) if found is not None else None
 
     def _verify(self, request: Request, call: Call) -> Verified:
         """Verify the signature; says `not part of the local stack` for what AWS answers unsigned and we do not."""
@@ -298,8 +319,20 @@ class ControlPlane:
                     gateway=self._gateway_address(),
                 )
                 return _json(found, "application/json", request_id)
-            case _:
-                return _response(await self._moto.call(request, call, verified.credential.access_key_id))
+            case "cloudfront" if (answered := await self._cloudfront.call(request)) is not None:
+                return _response(answered)
+            case "monitoring":
+                await self._hand_over_throttles(verified.credential.access_key_id)
+        return _response(await self._moto.call(request, call, verified.credential.access_key_id))
+
+    async def _hand_over_throttles(self, access_key_id: str) -> None:
+        """Give moto's CloudWatch what the gateway has counted, before it is asked for anything."""
+        taken = self._broker.counters.throttles.take()
+        if taken:
+            fields = {"content-type": "application/x-www-form-urlencoded", "host": "monitoring.amazonaws.com"}
+            request = Request("POST", "/", tuple(fields.items()), fields, put_metric_data(taken))
+            call = Call("monitoring", self._region, Protocol.QUERY, "PutMetricData", "header")
+            await self._moto.call(request, call, access_key_id)
 
     @staticmethod
     def _json_service(

@@ -49,6 +49,9 @@ class Meddling(Protocol):
     def cut(self) -> int:
         """Reset every connection; returns how many there were."""
 
+    def delivery_throttled(self) -> None:
+        """A throttle has kept a delivery back."""
+
 
 class FaultControl:
     """Carries out what is asked for over HTTP.
@@ -68,7 +71,10 @@ class FaultControl:
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.faults = Faults(lambda delay, function: asyncio.get_running_loop().call_later(delay, function))
+        self.faults = Faults(
+            lambda delay, function: asyncio.get_running_loop().call_later(delay, function),
+            throttled=stack.delivery_throttled,
+        )
         self._stack = stack
         self._credentials = credentials
         self._token = token

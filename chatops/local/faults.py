@@ -120,6 +120,7 @@ class Faults:
     Args:
         call_later: has a function called after so many seconds, on the thread that all of this runs on.
         clock: seconds that never go back.
+        throttled: called for each delivery that a throttle keeps back.
     """
 
     def __init__(
@@ -127,7 +128,9 @@ class Faults:
         call_later: Callable[[float, Callable[[], None]], object],
         *,
         clock: Callable[[], float] = time.monotonic,
+        throttled: Callable[[], None] = lambda: None,
     ) -> None:
+        self._throttled = throttled
         self.settings = FaultSettings()
         self.counts: Counter[str] = Counter()
         self._call_later = call_later
@@ -161,6 +164,7 @@ class Faults:
             return send()
         if self._outbound is not None and not self._outbound.allow():
             self.counts["throttled"] += 1
+            self._throttled()
             return False
         if self._chance("drop_deliveries", "dropped"):
             return False

@@ -9,6 +9,7 @@ from chatops.local.gateway_services import RefusedError, Services
 from chatops.local.limits import Limits
 from chatops.local.packets import Codec, Connack, Connect, Reason, Will
 from chatops.local.sessions import Session
+from chatops.local.throttles import Throttled
 
 _LARGEST_RECEIVE_MAXIMUM = 65535
 
@@ -80,6 +81,7 @@ def _client_id(limits: Limits, connect: Connect) -> str:
 def _check_client_rate(services: Services, client_id: str) -> None:
     """Judged after authorisation: whoever may not use a client id must not use up its rate either."""
     if services.connects_by_client is not None and not services.connects_by_client.allow(client_id):
+        services.broker.counters.throttles.count(Throttled.CONNECT)
         raise RefusedError(
             "one CONNECT a second for each client id", Reason.CONNECTION_RATE_EXCEEDED, DisconnectCause.THROTTLED
         )
@@ -87,6 +89,7 @@ def _check_client_rate(services: Services, client_id: str) -> None:
 
 def _check_rates(services: Services) -> None:
     if services.connects is not None and not services.connects.allow():
+        services.broker.counters.throttles.count(Throttled.CONNECT)
         raise RefusedError(
             f"the account's {services.limits.connects} CONNECTs a second are used up",
             Reason.CONNECTION_RATE_EXCEEDED,

@@ -19,6 +19,7 @@ from chatops.local.packets import (
     SubscriptionRequest,
 )
 from chatops.local.sessions import Session
+from chatops.local.throttles import Throttled
 from chatops.local.topics import Filter, parse_filter
 
 FIRST_PUBACK = 0x40
@@ -122,6 +123,7 @@ class Requests:
     def _discard(self, packet_id: int) -> None:
         """Ignore a PUBLISH beyond the rate. At QoS 1 it stays unacknowledged and counts against the receive maximum."""
         self._broker.counters.discarded += 1
+        self._broker.counters.throttles.count(Throttled.PUBLISH_IN)
         if not packet_id:
             return
         most = self._limits.unacknowledged_in
@@ -195,6 +197,7 @@ class Requests:
             return Reason.QUOTA_EXCEEDED
         rate = self._services.subscriptions
         if rate is not None and not rate.allow():
+            self._broker.counters.throttles.count(Throttled.SUBSCRIBE)
             return Reason.QUOTA_EXCEEDED
         return topic_filter
 

@@ -12,7 +12,6 @@ import json
 import logging
 import logging.handlers
 import os
-import resource
 import signal
 import sys
 import time
@@ -32,12 +31,12 @@ from chatops.local.record import (
     write_record,
 )
 from chatops.local.stack import ACCOUNT, Ports, Quotas, Stack
+from chatops.open_files import allow_many
 from chatops.runtime import write_private
 
 _LOG = logging.getLogger("chatops.local")
 _LOG_BYTES = 2_000_000
 _CHECK_S = 5.0
-_SOCKETS = 200_000
 
 
 def main(arguments: list[str]) -> int:
@@ -45,7 +44,7 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     directory = Path(options.directory)
     _set_up_logging(directory, foreground=options.foreground)
-    _allow_many_sockets()
+    allow_many()
     try:
         with hold(directory), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(options, directory))
@@ -148,15 +147,6 @@ def _remembered_ports(directory: Path) -> Ports:
     except (OSError, ValueError, KeyError, TypeError):
         return Ports()
     return Ports(*ports) if all(0 < port < 65536 for port in ports) else Ports()
-
-
-def _allow_many_sockets() -> None:
-    """Raise the limit of open files to what the system allows: each guest is one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _SOCKETS if hard == resource.RLIM_INFINITY else min(_SOCKETS, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _tell(descriptor: int, message: dict[str, object]) -> None:

@@ -16,6 +16,7 @@ from chatops.local.broker_values import Counters, Delivery, DisconnectCause, Lin
 from chatops.local.credentials import Principal
 from chatops.local.limits import Limits, RateLimiter
 from chatops.local.packets import Codec, Encoded, Message, Reason, Will
+from chatops.local.throttles import Throttled
 from chatops.local.topics import Filter
 
 _LARGEST_PACKET_ID = 65535
@@ -325,6 +326,7 @@ class Session:
         ):
             return True
         self._counters.discarded += 1
+        self._counters.throttles.count(Throttled.PUBLISH_OUT)
         return False
 
     def _deliver_guarded(self, delivery: Delivery) -> bool:

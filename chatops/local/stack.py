@@ -19,6 +19,7 @@ from chatops.local.gateway import Gateway
 from chatops.local.limits import Limits
 from chatops.local.record import fault_token
 from chatops.local.roles import RoleCatalogue
+from chatops.local.throttles import Throttled
 
 ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
@@ -171,6 +172,10 @@ class Stack:
     def cut(self) -> int:
         """Reset every connection."""
         return self.gateway.cut()
+
+    def delivery_throttled(self) -> None:
+        """Count a delivery that a throttle has kept back."""
+        self.broker.counters.throttles.count(Throttled.PUBLISH_OUT)
 
     def _used(self) -> None:
         self.last_used = self._clock()

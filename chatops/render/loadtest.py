@@ -3,7 +3,8 @@
 A result is read from its JSON document, so that a recorded run is shown as a fresh one is.
 """
 
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from chatops.chat.text import safe_text
@@ -19,17 +20,22 @@ _LATENCIES = (
     ("delivery_from_send", "delivery, from sent"),
     ("ack", "acknowledged, from due"),
 )
+_PARTS = {"transport": "TCP, TLS", "upgrade": "WebSocket", "connack": "CONNACK"}
+_WHOLE = {"post": " (whole run)"}  # the headline's posts are those of the steady window
 _STAGES = ("identity", "credentials", "connect", "subscribe", "first_message")
-_FIGURES = ("p50", "p90", "p99", "p999", "max")
+_FIGURES = ("p50", "p90", "p99", "p999", "p9999", "max")
 _WIDTH = 79
 
 
 def scenario_line(scenario: Scenario) -> str:
-    """What is about to happen, in one line."""
-    return (
-        f"{scenario.clients:,} guests in {scenario.room_count:,} rooms ({scenario.spread.value}), "
-        f"{scenario.offered_posts_per_s:,.4g} posts/s, {scenario.offered_deliveries_per_s:,.4g} deliveries/s expected, "
-        f"{scenario.warm_up_s + scenario.duration_s:g} s"
+    """What is about to happen, in one line; in two where the figures are very large."""
+    seconds = scenario.warm_up_s + scenario.duration_s
+    return textwrap.fill(
+        f"{_count(scenario.clients, 'guest')} in {_count(scenario.room_count, 'room')} ({scenario.spread.value}), "
+        f"{_rate(scenario.offered_posts_per_s, 'post', 'posts')}, "
+        f"{_rate(scenario.offered_deliveries_per_s, 'delivery', 'deliveries')} expected, "
+        f"{f'{seconds:.3g} s' if seconds < 1000 else span(seconds)}",
+        _WIDTH,
     )
 
 
@@ -38,10 +44,10 @@ def plan_lines(plan: Preflight) -> Iterator[str]:
     quotas = plan.quotas
 
     def row(name: str, wanted: str, quota: float | None) -> str:
-        return f"{name:<22} {wanted:>14}" + (f"   of {quota:,.0f}" if quota is not None else "")
+        return f"{name:<22} {wanted:>18}" + (f"   of {quota:,.0f}" if quota is not None else "")
 
     def pace(value: float | None) -> str:
-        return "unpaced" if value is None else f"{value:,.1f}/s"
+        return "unpaced" if value is None else per_second(value)
 
     yield row("guests", f"{plan.clients:,}", quotas.connections)
     yield row("identities", f"{plan.identities:,}", None)
@@ -49,16 +55,16 @@ def plan_lines(plan: Preflight) -> Iterator[str]:
     yield row("fullest room", f"{plan.fullest_room:,}", None)
     yield row("GetId", pace(plan.get_id), quotas.identities)
     yield row("connects", pace(plan.connects), quotas.connects)
-    yield row("ramp", f"{plan.ramp_s:,.1f} s", None)
-    yield row("load", f"{plan.load_s:,.1f} s", None)
+    yield row("ramp", span(plan.ramp_s), None)
+    yield row("load", span(plan.load_s), None)
     yield row("publishes in", pace(plan.publishes_in), quotas.publishes_in)
     yield row("publishes out", pace(plan.publishes_out), quotas.publishes_out)
     yield row("busiest connection", pace(plan.busiest_connection), 100 if quotas.per_connection else None)
     yield row("bytes out", f"{plan.bytes_out / 1024:,.0f} KiB/s", None)
     yield row("cost", f"${plan.cost_usd:,.4f}", None)
-    yield f"{'quotas':<22} {quotas.source}"
-    yield from _wrapped("warning", plan.warnings)
-    yield from _wrapped("refused", plan.refusals)
+    yield from wrapped("quotas", [quotas.source])
+    yield from wrapped("warning", plan.warnings)
+    yield from wrapped("refused", plan.refusals)
 
 
 def progress_line(progress: Progress) -> str:
@@ -104,14 +110,17 @@ def result_lines(out: Output, document: Mapping[str, Any]) -> Iterator[str]:
     yield from _expiry(document)
     yield from _drift(document)
     yield ""
-    yield f"{'':<24}{'p50':>9}{'p90':>9}{'p99':>9}{'p99.9':>9}{'max':>9}"
+    yield f"{'':<24}{'p50':>9}{'p90':>9}{'p99':>9}{'p99.9':>9}{'p99.99':>9}{'max':>9}"
     latency, stages = document["latency_ms"], document["join"].get("stages_ms", {})
+    parts = document["join"].get("connect_parts_ms", {})
     for key, words in (*_LATENCIES, ("join", "join, whole")):
         if key in latency:
             yield _row(words, latency[key])
     for key in _STAGES:
         if key in stages:
             yield _row(f"  {key.replace('_', ' ')}", stages[key])
+        if key == "connect":
+            yield from (_row(f"    {_PARTS.get(part, part)}", found) for part, found in parts.items())
     yield ""
     yield from _causes(document)
     generator, cost = document["generator"], document["cost_usd"]
@@ -124,10 +133,10 @@ def result_lines(out: Output, document: Mapping[str, Any]) -> Iterator[str]:
     yield from _machines(document)
     yield f"cost         ${cost['metered']:,.4f} metered, ${cost['predicted']:,.4f} predicted (AWS, us-east-1)"
     yield from _thresholds(out, document)
-    yield from _wrapped("warning", document.get("warnings", ()))
+    yield from wrapped("warning", document.get("warnings", ()))
     verdict = str(document["verdict"])
     yield f"verdict      {out.styled(safe_text(verdict), _STYLES.get(verdict, '1'))}"
-    yield from _wrapped("", document.get("reasons", ()))
+    yield from wrapped("", document.get("reasons", ()))
 
 
 def duration(milliseconds: float | None) -> str:
@@ -141,6 +150,29 @@ def duration(milliseconds: float | None) -> str:
     if milliseconds < 10_000:
         return f"{milliseconds:.0f} ms"
     return f"{milliseconds / 1000:.1f} s"
+
+
+def figure(value: float) -> str:
+    """A number with as many digits as matter."""
+    for name, unit in (("billion", 1e9), ("million", 1e6)):
+        if value >= 10 * unit:
+            return f"{value / unit:,.0f} {name}" if value >= 1000 * unit else f"{value / unit:.4g} {name}"
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.3g}"
+
+
+def per_second(value: float) -> str:
+    """A rate with as many digits as matter."""
+    if value >= 1000 or not value:
+        return f"{figure(value)}/s"
+    return f"{value:,.1f}/s" if value >= 1 else f"{value:,.2g}/s"
+
+
+def span(seconds: float) -> str:
+    """A time in the two units that suit it."""
+    if seconds < 120:
+        return f"{seconds:,.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
 def _row(words: str, found: Mapping[str, float | None]) -> str:
@@ -199,14 +231,17 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
+def _rate(value: float, one: str, several: str) -> str:
+    return f"{figure(value)} {one if value == 1 else several}/s"
+
+
 def _causes(document: Mapping[str, Any]) -> Iterator[str]:
     for kind, causes in document["failures"].items():
         for cause, count in sorted(causes.items(), key=lambda item: -item[1])[:5]:
-            yield f"failed       {count:,} x {safe_text(kind)}: {safe_text(cause)}"
+            yield f"failed       {count:,} x {safe_text(kind)}: {safe_text(cause)}{_WHOLE.get(kind, '')}"
 
 
-def _wrapped(name: str, texts: Any) -> Iterator[str]:
-    import textwrap  # noqa: PLC0415  (only here)
-
+def wrapped(name: str, texts: Iterable[Any]) -> Iterator[str]:
+    """Sentences beside a name, within the width."""
     for text in texts:
         yield from textwrap.wrap(safe_text(str(text)), _WIDTH, initial_indent=f"{name:<13}", subsequent_indent=" " * 13)

@@ -83,7 +83,8 @@ def live_rows(progress: Progress | None, scenario: Scenario) -> list[tuple[str, 
             ("cost", f"${progress.cost_usd:,.4f} so far", ""),
         ]
     style = _worst(progress.cpu, _CPU, progress.lag_ms_p99, _LAG_MS)
-    rows.append(("generator", f"{progress.cpu:.0%} of a core, timers {progress.lag_ms_p99:.1f} ms late at p99", style))
+    health = f"{progress.cpu:.0%} of a core, timers {progress.lag_ms_p99:.1f} ms late at p99"
+    rows.append(("generator", f"{health}, {progress.queue_max:,} in the queue at most", style))
     return rows
 
 

@@ -4,6 +4,7 @@ Made once a command. Whatever a stranger wrote has been through `safe_text` befo
 as markup. rich is imported only when something is shown on a terminal.
 """
 
+import errno
 import json
 import os
 import sys
@@ -12,6 +13,9 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from chatops.chat.text import safe_text
+from chatops.errors import ConfigurationError
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class ReaderGoneError(Exception):
@@ -19,6 +23,16 @@ class ReaderGoneError(Exception):
 
     Not an OSError, since command-line parsers turn a broken pipe into an exit code of their own.
     """
+
+
+class OutputLostError(ConfigurationError):
+    """Standard output cannot be written: its disk is full, say."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(
+            f"Standard output cannot be written: {error.strerror or type(error).__name__}",
+            "redirect it to where there is room",
+        )
 
 
 class Output:
@@ -69,23 +83,38 @@ class Output:
     def document(self, document: Mapping[str, Any] | Sequence[Any]) -> None:
         """Write the command's one JSON document; ASCII only, so that no control character of a stranger's gets out."""
         self._write(json.dumps(document, indent=2, ensure_ascii=True) + "\n")
+        self.flush()
 
     def flush(self) -> None:
         """Let out what has been written.
 
         Raises:
             ReaderGoneError: nobody reads it any more.
+            OutputLostError: it cannot be written.
         """
         try:
             self._stdout.flush()
         except BrokenPipeError:
             raise ReaderGoneError from None
+        except OSError as error:
+            raise OutputLostError(error) from None
+
+    def lost(self, error: OSError) -> OutputLostError | None:
+        """Whether an error that nobody expected is that standard output cannot be written; None when it is not."""
+        try:
+            self._stdout.flush()  # what could not be written is still held back, and fails again
+        except OSError as again:
+            return OutputLostError(again)
+        # An unbuffered stream (PYTHONUNBUFFERED) holds nothing back. Whatever writes a file says so of its file itself.
+        return OutputLostError(error) if error.errno in _NO_ROOM and error.filename is None else None
 
     def _write(self, text: str) -> None:
         try:
             self._stdout.write(text)
         except BrokenPipeError:
             raise ReaderGoneError from None
+        except OSError as error:
+            raise OutputLostError(error) from None
 
     def note(self, text: str) -> None:
         """Say something beside the data."""
@@ -119,6 +148,6 @@ class Output:
         return self.styled(text, code, self._stderr)
 
     def _say(self, text: str) -> None:
-        with suppress(BrokenPipeError):
+        with suppress(OSError):  # its reader is gone, or its disk is full: there is nowhere to say it
             self._stderr.write(text + "\n")
             self._stderr.flush()

@@ -7,8 +7,8 @@ from typing import Any
 
 from chatops.chat.text import safe_text
 from chatops.infra.expectations import warnings_for
-from chatops.infra.planner import Action, Plan, Step
 from chatops.infra.resources import Desired
+from chatops.infra.steps import Action, Plan, Step
 from chatops.render.output import Output
 
 _SIGNS = {

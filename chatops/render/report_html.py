@@ -12,13 +12,14 @@ from importlib.resources import files
 from typing import Any
 
 from chatops.chat.text import safe_text
+from chatops.load.distribution import Distribution
 from chatops.load.generator import INVALID_LAG_MS, WARN_CPU, Verdict
 from chatops.load.run_folder import distribution_of
-from chatops.load.statistics import Distribution
 from chatops.render.loadtest import duration
 from chatops.render.report_svg import Axis, Series, bar_chart, line_chart
 
 _MOST_ROOMS = 200
+_SHORT = 26  # characters: a room of a load test, a figure with its unit
 _PERCENTS = (0.0, 10, 25, 50, 75, 90, 95, 97.5, 99, 99.5, 99.75, 99.9, 99.95, 99.99, 99.995, 99.999)
 _TICKS = (0.0, 50, 90, 99, 99.9, 99.99, 99.999)
 _CURVES = (
@@ -73,9 +74,14 @@ def _section(title: str, content: str) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells are HTML already."""
-    heads = "".join(f"<th>{_text(name)}</th>" for name in head)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    """Cells are HTML already. Short ones are never broken: a table that is too wide scrolls within its box."""
+    heads = "".join(
+        f'<th class="n">{_text(name)}</th>' if len(name) <= _SHORT else f"<th>{_text(name)}</th>" for name in head
+    )
+    body = "".join(
+        f"<tr>{''.join(f'<td class=n>{cell}</td>' if len(cell) <= _SHORT else f'<td>{cell}</td>' for cell in row)}</tr>"
+        for row in rows
+    )
     return f'<div class="scroll"><table><tr>{heads}</tr>{body}</table></div>'
 
 
@@ -140,7 +146,21 @@ def _funnel(document: Mapping[str, Any]) -> str:
     rows.append(("joined", float(joined), f"{joined:,} in {document['join']['seconds']:.2f} s"))
     first = stages.get("first_message", {})
     heard = f"First message: p50 {duration(first.get('p50'))}, p99 {duration(first.get('p99'))} after the load began."
-    return f'{bar_chart(rows)}<p class="dim">{_text(heard)}</p>'
+    return f'{bar_chart(rows)}<p class="dim">{_text(heard)}</p>{_connect_parts(document["join"])}'
+
+
+def _connect_parts(join: Mapping[str, Any]) -> str:
+    """What a connect is made of, as far as connects were taken apart."""
+    parts, probes = join.get("connect_parts_ms", {}), join.get("probes")
+    if not parts or not probes:
+        return ""
+    words = {"transport": "TCP and TLS", "upgrade": "upgrade to WebSocket", "connack": "CONNECT to CONNACK"}
+    rows = [
+        (_text(words.get(part, part)), *(_text(duration(found.get(key))) for key in ("p50", "p90", "max")))
+        for part, found in parts.items()
+    ]
+    said = f"A connect taken apart, on {probes:,} connections made beside the guests' own:"
+    return f'<p class="dim">{_text(said)}</p>{_table(("", "p50", "p90", "max"), rows)}'
 
 
 def _latency_over_time(timeline: Sequence[Mapping[str, Any]]) -> str:
@@ -180,11 +200,11 @@ def _latency_table(document: Mapping[str, Any]) -> str:
     rows = [
         (
             _text(name.replace("_", " ")),
-            *(_text(duration(found.get(key))) for key in ("p50", "p90", "p99", "p999", "max")),
+            *(_text(duration(found.get(key))) for key in ("p50", "p90", "p99", "p999", "p9999", "max")),
         )
         for name, found in document["latency_ms"].items()
     ]
-    return _table(("", "p50", "p90", "p99", "p99.9", "max"), rows)
+    return _table(("", "p50", "p90", "p99", "p99.9", "p99.99", "max"), rows)
 
 
 def _rates(timeline: Sequence[Mapping[str, Any]]) -> str:
@@ -257,6 +277,7 @@ def _health(document: Mapping[str, Any]) -> str:
         ("CPU, of one core", _text(f"{found['cpu']:.0%}"), f"warns over {WARN_CPU:.0%}"),
         ("timers late, p99", _text(duration(found["lag_ms_p99"])), f"invalid over {INVALID_LAG_MS:g} ms"),
         ("posts late, p99", _text(duration(found.get("slip_ms_p99"))), "invalid over 20 ms"),
+        ("waiting for the books, at most", _text(f"{found.get('queue_max', 0):,} deliveries"), ""),
         ("memory", _text(f"{found['rss_mb']:,.0f} MB"), ""),
     ]
     processes = found.get("processes", ())

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 720, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 26, 12, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 84, 30, 12, 36
+_TIGHT = 70  # labels nearer to the last one are left out on a phone, whose text is larger beside the drawing
 _LEAST_SPAN = 1e-9
 _NOTHING = '<p class="none">Nothing was measured.</p>'
 
@@ -66,17 +67,14 @@ def bar_chart(rows: Sequence[tuple[str, float, str]]) -> str:
     if not rows:
         return _NOTHING
     longest = max((value for _, value, _ in rows), default=0.0) or 1.0
-    step, left, room = 26, 190, 330
     parts = []
-    for index, (name, value, words) in enumerate(rows):
-        top = index * step + 4
-        width = max(1.0, room * value / longest)
+    for name, value, words in rows:
+        width = max(0.2, 100 * value / longest)
         parts.append(
-            f'<text class="end" x="{left - 8}" y="{top + 14}">{escape(name)}</text>'
-            f'<rect class="b0" x="{left}" y="{top}" width="{width:.1f}" height="18" rx="2"/>'
-            f'<text x="{left + width + 8:.1f}" y="{top + 14}">{escape(words)}</text>'
+            f'<span>{escape(name)}</span><svg viewBox="0 0 100 18" preserveAspectRatio="none" aria-hidden="true">'
+            f'<rect class="b0" width="{width:.1f}" height="18"/></svg><span>{escape(words)}</span>'
         )
-    return _svg(parts, len(rows) * step + 8)
+    return f'<div class="bars">{"".join(parts)}</div>'  # the text is HTML's, which does not shrink with the window
 
 
 class _Scale:
@@ -111,17 +109,22 @@ def _frame(x: _Scale, y: _Scale) -> str:
         at = y.at(tick)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
         parts.append(f'<text class="end" x="{_LEFT - 6}" y="{at + 4:.1f}">{escape(y.axis.text(tick))}</text>')
+    written = -math.inf
     for tick in x.ticks:
         at = x.at(tick)
+        tight = " tight" if at - written < _TIGHT else ""
+        written = written if tight else at
         parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/>')
-        parts.append(f'<text class="mid" x="{at:.1f}" y="{HEIGHT - _BOTTOM + 15}">{escape(x.axis.text(tick))}</text>')
+        parts.append(
+            f'<text class="mid{tight}" x="{at:.1f}" y="{HEIGHT - _BOTTOM + 15}">{escape(x.axis.text(tick))}</text>'
+        )
     parts.append(f'<text class="end dim" x="{WIDTH - _RIGHT}" y="{HEIGHT - 4}">{escape(x.axis.title)}</text>')
     parts.append(f'<text class="dim" x="{_LEFT}" y="{HEIGHT - 4}">{escape(y.axis.title)}</text>')
     return "".join(parts)
 
 
-def _svg(parts: Sequence[str], height: int = HEIGHT) -> str:
-    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img">{"".join(parts)}</svg>'
+def _svg(parts: Sequence[str]) -> str:
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>'
 
 
 def _legend(names: Sequence[str]) -> str:

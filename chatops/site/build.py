@@ -4,6 +4,7 @@ import html
 import json
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -93,3 +94,23 @@ def zip_site(site: Site) -> bytes:
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, site.files[path], zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
+
+
+def write_zip(site: Site, path: Path) -> None:
+    """Write a site as a ZIP archive, whole or not at all.
+
+    Raises:
+        ConfigurationError: the file cannot be written.
+    """
+    if path.is_dir():
+        raise ConfigurationError(f"{path} is a folder", "name a file with --zip")
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_bytes(zip_site(site))
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise ConfigurationError(
+            f"{path} cannot be written: {error.strerror}", "choose another file with --zip"
+        ) from None

@@ -58,6 +58,13 @@ def load_bundle(notify: Callable[[str], None], directory: Path = BUNDLE, sources
         raise ConfigurationError(f"The page's bundle in {directory} is missing or damaged", remedy) from None
 
 
+def is_ready(directory: Path = BUNDLE, sources: Path = SOURCES) -> bool:
+    """Tell whether there is a bundle, and none that would have to be made again first."""
+    if not (directory / _MANIFEST).exists():
+        return False
+    return not (sources / "package.json").exists() or _is_fresh(directory, sources)
+
+
 def make_bundle(sources: Path, notify: Callable[[str], None]) -> None:
     """Make the bundle with Node and npm.
 

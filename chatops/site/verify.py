@@ -1,42 +1,29 @@
 """Proving that a published page is this version's, for this environment, and that a guest can talk through it.
 
-What is fetched may be anybody's: sizes are bounded, nothing of it is run, and it is compared with what this version
-would publish.
+What is fetched may be anybody's: sizes are bounded, it is compared with what this version would publish, and only a
+page that is the same, byte by byte, is opened in a browser.
 """
 
-import asyncio
 import hashlib
 import json
-import secrets
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from chatops.chat.messages import Envelope, Kind, MessageIds, decode, encode, guest_sender
 from chatops.environment import Environment
-from chatops.errors import ChatopsError, ConnectionFailedError, UsageError
-from chatops.mqtt.connection import connect
+from chatops.errors import ConnectionFailedError, UsageError
 from chatops.mqtt.endpoint import is_loopback
-from chatops.mqtt.login import Login, log_in
 from chatops.site.build import CONFIG, INDEX, Site
+from chatops.site.devtools import BrowserFailedError
 from chatops.site.headers import cache_control, content_type, security_headers
+from chatops.site.talk import Check, Talk
 
 MAX_FILE_BYTES = 1024 * 1024
 _TIMEOUT_S = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One expectation. `words` says what was found, or what is wrong with it."""
-
-    name: str
-    holds: bool
-    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +34,7 @@ class _Fetched:
 
 
 def check_url(url: str) -> str:
-    """Return the address of a page, ending in a slash.
+    """Return the address of a page, ending in a slash or in `index.html`.
 
     Raises:
         UsageError: it is none, or holds credentials.
@@ -59,11 +46,18 @@ def check_url(url: str) -> str:
         host = None
     if host is None or parts.scheme not in {"http", "https"} or parts.username or parts.query or parts.fragment:
         raise UsageError(f"{url!r} is not the address of a page", "write it like https://chat.example.org/")
-    return url.removesuffix(INDEX).rstrip("/") + "/"
+    return url if parts.path.endswith(f"/{INDEX}") else url.rstrip("/") + "/"
 
 
 async def verify(
-    url: str, site: Site, environment: Environment, variables: Mapping[str, str], runtime: Path
+    url: str,
+    site: Site,
+    environment: Environment,
+    variables: Mapping[str, str],
+    runtime: Path,
+    browser: str | None = None,
+    *,
+    demanded: bool = False,
 ) -> AsyncGenerator[Check]:
     """Compare the page at `url` with `site`, and chat as one of its guests; yields each finding as it is made.
 
@@ -71,6 +65,9 @@ async def verify(
         url: checked by `check_url`.
         variables: the process's environment variables.
         runtime: the user's runtime directory, where the guest identity is remembered.
+        browser: the path of a browser to open the page in; None talks over MQTT alone. It is opened only when every
+            file is this version's: nobody else's script is run.
+        demanded: whether a browser that does not start is a finding; else the talk is over MQTT then.
 
     Raises:
         ConnectionFailedError: nothing answers at that address.
@@ -79,14 +76,31 @@ async def verify(
     async with aiohttp.ClientSession(timeout=timeout) as session:
         index = await _fetch(session, url)
         yield _transport(url)
-        yield _index(index, site)
+        files = [_index(index, site)]
+        yield files[-1]
         for path in site.upload_order:
             if path not in {INDEX, CONFIG}:
-                yield _asset(path, await _fetch(session, urljoin(url, path)), site.files[path])
-        config = await _fetch(session, urljoin(url, CONFIG))
-        yield _config(config, site.files[CONFIG])
+                files.append(_asset(path, await _fetch(session, urljoin(url, path)), site.files[path]))
+                yield files[-1]
+        files.append(_config(await _fetch(session, urljoin(url, CONFIG)), site.files[CONFIG]))
+        yield files[-1]
         yield _headers(index, site)
-    yield await _chat(environment, variables, runtime)
+    talk = Talk(environment, variables, runtime)
+    if browser is not None and not all(check.holds for check in files):
+        yield Check("browser", False, "not opened: the page is not this version's")
+        browser = None
+    reason = ""
+    if browser is not None:
+        try:
+            yield await talk.through_the_page(url, browser)
+        except BrowserFailedError as error:
+            reason = f" (over MQTT alone: {error.problem})"
+            if demanded:
+                yield Check("browser", False, error.problem)
+        else:
+            return
+    check = await talk.over_mqtt()
+    yield replace(check, words=f"{check.words}{reason}")
 
 
 async def _fetch(session: aiohttp.ClientSession, url: str) -> _Fetched:
@@ -150,44 +164,6 @@ def _headers(index: _Fetched, site: Site) -> Check:
     if wrong:
         return Check("headers", False, f"missing or other than `site serve` sends: {', '.join(wrong)}")
     return Check("headers", True, "as `site serve` sends them")
-
-
-async def _chat(environment: Environment, variables: Mapping[str, str], runtime: Path) -> Check:
-    """A guest hears what another connection of it says, in a room that nobody knows."""
-    room = f"{environment.topic_prefix}verify-{secrets.token_hex(8)}"
-    text = secrets.token_hex(8)
-    try:
-        listener = await log_in(environment, variables, runtime)
-        speaker = await log_in(environment, variables, runtime)
-        heard = await _heard(listener, speaker, room, text)
-    except ChatopsError as error:
-        return Check("chat", False, f"a guest cannot talk: {error.problem}")
-    return Check("chat", heard, "a guest talks and hears" if heard else "a guest's message does not arrive")
-
-
-async def _heard(listener: Login, speaker: Login, room: str, text: str) -> bool:
-    async with (
-        connect(listener.address, listener.region, listener.keys, listener.client_id) as hearing,
-        connect(speaker.address, speaker.region, speaker.keys, speaker.client_id) as speaking,
-    ):
-        await hearing.subscribe([room])
-        await speaking.publish(room, _payload(guest_sender(speaker.identity), text))
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                async for batch in hearing.deliveries():
-                    for delivery in batch:
-                        message = decode(delivery.payload)
-                        if isinstance(message, Envelope) and message.text == text:
-                            return True
-        except TimeoutError:
-            pass
-    return False
-
-
-def _payload(sender: str, text: str) -> bytes:
-    return encode(
-        Envelope(id=MessageIds().new(), sender=sender, name="verify", kind=Kind.CHAT, text=text, sent=datetime.now(UTC))
-    )
 
 
 def _digest(body: bytes) -> str:

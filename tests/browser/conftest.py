@@ -1,11 +1,14 @@
 """A real Chromium on the page, as `site serve` serves it, in front of an embedded stack.
 
-A missing browser is a failure, not a skip. CHATOPS_SCREENSHOTS names a folder to keep pictures in.
+A missing browser is a failure, not a skip. Pictures of the screens are kept on every run, outside the repository: in
+the folder that CHATOPS_SCREENSHOTS names, else in `chatops-screenshots` in the system's folder for temporary files.
 """
 
 import os
 import shutil
-from collections.abc import Callable, Generator
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from chatops.chat.policy import guest_policy
 from chatops.infra.executor import execute
 from chatops.infra.planner import make_plan
 from chatops.infra.resources import Desired
+from chatops.local.broker import Message
 from chatops.local.stack import Quotas
 from tests.local.cli import running, variables
 from tests.local.harness import RunningStack, running_stack
@@ -73,8 +77,19 @@ class Guest:
         return (page or self.page).locator("#messages .bubble").get_by_text(text, exact=True)
 
     def picture(self, name: str) -> None:
-        if folder := os.environ.get("CHATOPS_SCREENSHOTS"):
-            self.page.screenshot(path=Path(folder) / f"{name}.png")
+        default = Path(tempfile.gettempdir()) / "chatops-screenshots"
+        folder = Path(os.environ.get("CHATOPS_SCREENSHOTS") or default)
+        self.page.screenshot(path=folder / f"{name}.png")
+
+
+class Clock:
+    """The stack's clock: the machine's, and as much ahead of it as a test says."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead_s
 
 
 @dataclass(frozen=True)
@@ -84,6 +99,7 @@ class Chat:
     url: str
     folder: Path
     stack: RunningStack
+    clock: Clock
 
     def aws(self) -> Aws:
         return self.stack.aws()
@@ -92,12 +108,23 @@ class Chat:
         raw = payload.encode() if isinstance(payload, str) else payload
         publish(self.aws(), room, raw)
 
+    def flood(self, room: str, payloads: Iterable[bytes]) -> None:
+        """Have the broker deliver messages, all in one go, as if others had posted them."""
+        messages = [Message(topic=room, payload=payload, qos=0) for payload in payloads]
+
+        def deliver() -> None:
+            for message in messages:
+                self.stack.stack.broker.publish(message)
+
+        self.stack.call(deliver)
+
 
 @pytest.fixture(scope="module")
 def chat(tmp_path_factory: pytest.TempPathFactory) -> Generator[Chat]:
     """A chat whose policy denies guests the room `secret`, and writing in `notices`."""
     folder = tmp_path_factory.mktemp("page")
-    with running_stack(folder, quotas=Quotas.NONE) as stack:
+    clock = Clock()
+    with running_stack(folder, quotas=Quotas.NONE, clock=clock) as stack:
         aws = stack.aws()
         account = "123456789012"
         policy = guest_policy(region=stack.stack.region, account=account, prefix="/chat/")
@@ -120,7 +147,7 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> Generator[Chat]:
         environments.load(folder / "env", "dev")
         command = ("site", "serve", "--env", "dev", "--no-open")
         with running(*command, env=variables(folder), cwd=folder) as serving:
-            yield Chat(serving.line(), folder, stack)
+            yield Chat(serving.line(), folder, stack, clock)
 
 
 @pytest.fixture(scope="module")
@@ -139,11 +166,14 @@ def browser(chat: Chat) -> Generator[Browser]:
 @pytest.fixture
 def guest(browser: Browser, chat: Chat) -> Generator[Callable[..., Guest]]:
     """Opens the page as a new person."""
+    chat.clock.ahead_s = 0.0
     made: list[Guest] = []
 
-    def open_page(address: str = "", **options: Any) -> Guest:
+    def open_page(address: str = "", *, virtual_clock: bool = False, clock_ahead_s: int = 0, **options: Any) -> Guest:
         context = browser.new_context(**options)
         context.set_default_timeout(WAIT_MS)
+        if virtual_clock:
+            context.clock.install(time=chat.clock() + clock_ahead_s)
         new = Guest(context, context.new_page())
         made.append(new)
         new.watch(new.page)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ class RunningStack:
     def __init__(self, stack: Stack, loop: asyncio.AbstractEventLoop) -> None:
         self.stack = stack
         self._loop = loop
+        self._aws: Aws | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
@@ -49,17 +51,24 @@ class RunningStack:
         return AccessKeys(self.stack.operator.access_key_id, self.stack.operator.secret_access_key)
 
     def aws(self) -> Aws:
-        return Aws(AwsTarget(region=self.stack.region, endpoints={"aws": self.aws_url}, keys=self.keys()))
+        """One for all: making clients takes longer than most calls."""
+        if self._aws is None:
+            self._aws = Aws(AwsTarget(region=self.stack.region, endpoints={"aws": self.aws_url}, keys=self.keys()))
+        return self._aws
 
-    def set_up(self, directory: Path, name: str = "test") -> Environment:
-        """Set a chat up, through the same plan as the command does."""
+    def set_up(self, directory: Path, name: str = "test", aws_url: str | None = None) -> Environment:
+        """Set a chat up, through the same plan as the command does.
+
+        Args:
+            aws_url: what the environment's file is to say, where not the stack's own.
+        """
         aws = self.aws()
         desired = Desired(
             name=name,
             region=self.stack.region,
             account=account_of(aws),
             gateway=describe_endpoint(aws),
-            endpoints={"aws": self.aws_url, "gateway": self.gateway_url},
+            endpoints={"aws": aws_url or self.aws_url, "gateway": self.gateway_url},
         )
         execute(aws, make_plan(aws, desired, directory), directory, lambda _event: None)
         return environments.load(directory, name)
@@ -67,10 +76,14 @@ class RunningStack:
 
 @contextmanager
 def running_stack(
-    directory: Path, *, quotas: Quotas = Quotas.PROTOCOL, ports: Ports | None = None
+    directory: Path,
+    *,
+    quotas: Quotas = Quotas.PROTOCOL,
+    ports: Ports | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> Generator[RunningStack]:
     loop = uvloop.new_event_loop()
-    stack = Stack(directory, quotas=quotas, ports=ports)
+    stack = Stack(directory, quotas=quotas, ports=ports, clock=clock)
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     running = RunningStack(stack, loop)

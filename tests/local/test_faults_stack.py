@@ -223,8 +223,18 @@ def test_the_command_sets_lists_and_clears(
     assert run(["local", "fault", "--delay", "50ms", "--drop-deliveries", "1%", "--throttle", "connects=9"]) == 0
     text = capsys.readouterr().out
     assert "deliveries delayed by 50 ms" in text
-    assert "0.01 of all deliveries dropped" in text
+    assert "1 % of all deliveries dropped" in text
     assert "connects throttled to 9/s" in text
+    assert call(stack, "POST", {"refuse_requests": 1.0})[0] == 200
+    connection = http.client.HTTPConnection("127.0.0.1", stack.stack.ports.control, timeout=30)
+    connection.request("POST", "/", b"{}", {"X-Amz-Target": "AWSCognitoIdentityService.GetId"})
+    connection.getresponse().read()
+    connection.close()
+    assert call(stack, "POST", {"refuse_requests": 0.0})[0] == 200
+    assert run(["local", "fault"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in said if "requests" in line] == [["requests", "refused", "1"]]
+    assert all(len(line) <= 80 for line in said)
     assert run(["local", "fault", "--reorder", "0.5", "--freeze", "10ms", "--after", "30s", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["faults"]["delay_s"] == 0.05

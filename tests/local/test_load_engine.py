@@ -24,6 +24,7 @@ from chatops.load.tally import Kind
 from chatops.load.target import Rates, Target
 from chatops.mqtt.endpoint import gateway_address
 from chatops.mqtt.guests import Guests
+from chatops.mqtt.handshake_probe import HandshakeProbe, HandshakeTimes
 from chatops.mqtt.signing import Keys
 from chatops.mqtt.swarm_client import SwarmNetwork, SwarmOptions
 from tests.local.harness import RunningStack
@@ -134,7 +135,7 @@ def test_the_document_has_the_keys_that_were_promised(stack: RunningStack, chat:
     assert {"expected", "received", "lost", "duplicate", "reordered"} <= set(document["deliveries"])
     for name in ("join", "ack", "delivery", "delivery_from_send"):
         figures = document["latency_ms"][name]
-        assert set(figures) == {"p50", "p90", "p99", "p999", "max"}
+        assert set(figures) == {"p50", "p90", "p99", "p999", "p9999", "max"}
         assert 0 < figures["p50"] <= figures["p99"] <= figures["max"]
     assert set(document["join"]["stages_ms"]) == {
         "identity",
@@ -146,7 +147,8 @@ def test_the_document_has_the_keys_that_were_promised(stack: RunningStack, chat:
     assert document["usage"]["metered"]["messages"] > document["usage"]["metered"]["minutes"] == 12
     assert 0 < document["cost_usd"]["metered"] < 0.01
     assert 0 < document["cost_usd"]["predicted"] < 0.01
-    assert {"cpu", "lag_ms_p99", "rss_mb"} <= set(document["generator"])
+    assert {"cpu", "lag_ms_p99", "rss_mb", "queue_max"} <= set(document["generator"])
+    assert 0 < document["generator"]["queue_max"] <= document["deliveries"]["received"]
     assert document["verdict"] in {verdict.value for verdict in Verdict}
     assert document["thresholds"] == []
     assert set(document["phases"]) == {"ramp", "warm_up", "steady", "drain"}
@@ -364,3 +366,70 @@ def test_over_tls_and_with_acknowledged_deliveries(stack: RunningStack, chat: En
     result = load(scenario, replace(target, address=address))
     assert result.joined == 12
     assert result.counts.received == result.counts.expected == result.counts.acknowledged * 12 > 0
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+@pytest.mark.parametrize("direct", [True, False])
+def test_deliveries_count_the_same_with_and_without_awscrts_packet_objects(
+    stack: RunningStack, chat: Environment, *, direct: bool, qos: int
+) -> None:
+    """At QoS 1 the gateway lets 100 deliveries at most be unacknowledged: awscrt has to send the PUBACKs."""
+    target = target_of(stack, chat)
+    scenario = replace(SMALL, clients=3, rooms=1, total_posts_per_s=60.0, duration_s=2.0, receive_qos=qos)
+
+    async def body() -> RunResult:
+        swarm = Swarm(scenario, secrets.token_hex(4), asyncio.get_running_loop())
+        network = SwarmNetwork(
+            target.address,
+            target.region,
+            arrived=swarm.books.arrivals.append,
+            events=swarm,
+            options=SwarmOptions(keep_bytes=HEADER_BYTES),
+        )
+        assert network.direct, "this version of awscrt is not the one that the direct way was written for"
+        network.direct = direct
+        async with Guests(target.cognito_url, target.pool_id) as guests:
+            return await run_swarm(swarm, target, guests, network.client, events=ignore, stop=asyncio.Event())
+
+    counts = asyncio.run(body()).counts
+    assert counts.received == counts.expected == 3 * 120
+    assert (counts.lost, counts.duplicate, counts.unexpected) == (0, 0, 0)
+
+
+def test_a_few_connects_are_taken_apart_beside_the_guests_own(stack: RunningStack, chat: Environment) -> None:
+    target = target_of(stack, chat)
+    address = replace(target.address, port=stack.stack.ports.tls, tls=True, ca_file=str(stack.stack.certificate))
+    for each in (target, replace(target, address=address)):
+
+        async def body(where: Target = each) -> RunResult:
+            return await run(SMALL, where, events=ignore, stop=asyncio.Event())
+
+        result = asyncio.run(body())
+        assert result.joined == result.probes == 12
+        document = result.document()
+        parts = document["join"]["connect_parts_ms"]
+        assert set(parts) == {"transport", "upgrade", "connack"}
+        assert all(0 < found["p50"] <= found["max"] < 10_000 for found in parts.values())
+        # they neither chat nor count as guests, but AWS would meter their connects
+        assert result.counts.received == result.counts.expected > 0
+        assert document["usage"]["metered"]["minutes"] == 24
+
+
+def test_a_gateway_that_lets_nobody_in_has_no_connect_to_take_apart(stack: RunningStack, chat: Environment) -> None:
+    target = target_of(stack, chat)
+
+    async def body() -> list[HandshakeTimes | None]:
+        async with Guests(target.cognito_url, target.pool_id) as guests:
+            keys = await guests.credentials(await guests.new_identity())
+        wrong = replace(keys, secret_access_key="x" * 40)
+        probe = HandshakeProbe(target.address, target.region)
+        nobody = HandshakeProbe(replace(target.address, port=1), target.region)
+        found = [await probe(f"{keys.identity_id}-p", keys)]  # the only one that may
+        found.append(await probe("somebody-else", keys))  # the policy refuses: CONNACK 0x87
+        found.append(await probe(f"{keys.identity_id}-q", wrong))  # HTTP 403
+        found.append(await nobody(f"{keys.identity_id}-r", keys))  # nothing listens there
+        return found
+
+    first, *others = asyncio.run(body())
+    assert first is not None
+    assert others == [None, None, None]

@@ -6,6 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from chatops import environment
+from chatops.aws import iam
+from chatops.chat.policy import guest_policy
 from chatops.environment import Environment
 from tests.local.cli import assert_two_line_error, chatops, running, variables
 from tests.local.harness import RunningStack
@@ -77,14 +80,54 @@ def test_what_cannot_be_is_said_in_two_lines(folder: Path) -> None:
     assert_two_line_error(chatops("site", "serve", "--port", "99999", env=env, cwd=folder), 2, "65535")
 
 
-def test_verify_finds_a_served_page_right_and_talks_through_it(folder: Path) -> None:
+@pytest.mark.parametrize(("option", "talk"), [("--browser", "browser"), ("--no-browser", "chat")])
+def test_verify_finds_a_served_page_right_and_talks_through_it(folder: Path, option: str, talk: str) -> None:
     env = variables(folder)
     with running("site", "serve", "--env", "dev", "--no-open", env=env, cwd=folder) as command:
-        done = chatops("site", "verify", command.line(), "--env", "dev", "--json", env=env, cwd=folder)
+        done = chatops("site", "verify", command.line(), "--env", "dev", option, "--json", env=env, cwd=folder)
     assert done.code == 0, done
     checks = {check["name"]: check["holds"] for check in json.loads(done.stdout)["checks"]}
-    assert {"transport", "index.html", "config.json", "headers", "chat"} <= set(checks)
+    assert {"transport", "index.html", "config.json", "headers", talk} <= set(checks)
     assert sum(name.startswith("assets/") for name in checks) == 3
+
+
+def test_verify_without_a_browser_talks_over_mqtt(folder: Path) -> None:
+    env = variables(folder)
+    without = {**env, "PATH": str(folder)}
+    with running("site", "serve", "--env", "dev", "--no-open", env=env, cwd=folder) as command:
+        url = command.line()
+        done = chatops("site", "verify", url, "--env", "dev", env=without, cwd=folder)
+        demanded = chatops("site", "verify", url, "--env", "dev", "--browser", env=without, cwd=folder)
+        (folder / "chromium").write_text("#!/bin/sh\nexit 1\n")
+        (folder / "chromium").chmod(0o755)
+        broken = chatops("site", "verify", url, "--env", "dev", env=without, cwd=folder)
+        useless = chatops("site", "verify", url, "--env", "dev", "--browser", env=without, cwd=folder)
+    assert done.code == 0, done
+    assert "ok     chat: a guest talks and hears\n" in done.stdout
+    assert_two_line_error(demanded, 3, "No browser is installed")
+    assert broken.code == 0, broken
+    assert "ok     chat: a guest talks and hears (over MQTT alone: The browser cannot be used: it ended at once)\n" in (
+        broken.stdout
+    )
+    assert useless.code == 8
+    assert "WRONG  browser: The browser cannot be used: it ended at once\n" in useless.stdout
+
+
+def test_verify_says_that_a_guest_of_the_page_is_refused(folder: Path, stack: RunningStack) -> None:
+    env = variables(folder)
+    found = environment.load(folder / "env", "dev")
+    elsewhere = guest_policy(region="us-east-1", account="123456789012", prefix="/elsewhere/")
+    arn = "arn:aws:iot:us-east-1:123456789012"
+    elsewhere["Statement"].append({"Effect": "Allow", "Action": "iot:Subscribe", "Resource": f"{arn}:topicfilter/*"})
+    iam.put_inline_policy(stack.aws(), found.managed["role"], found.managed["policy"], elsewhere)
+    try:
+        with running("site", "serve", "--env", "dev", "--no-open", env=env, cwd=folder) as command:
+            done = chatops("site", "verify", command.line(), "--env", "dev", "--browser", env=env, cwd=folder)
+    finally:
+        stack.set_up(folder / "env", "dev")
+    assert done.code == 8, done
+    # The page's will lies where the policy now refuses it: the whole connection is.
+    assert "WRONG  browser: a guest of the page is not connected: The operator's policy refuses" in done.stdout
 
 
 def test_verify_says_what_is_wrong_with_another_page(folder: Path) -> None:
@@ -97,6 +140,7 @@ def test_verify_says_what_is_wrong_with_another_page(folder: Path) -> None:
         done = chatops("site", "verify", url, "--env", "dev", env=env, cwd=folder)
     assert done.code == 8, done
     assert "WRONG  config.json: differs from the environment file in rooms, title\n" in done.stdout
+    assert "WRONG  browser: not opened: the page is not this version's\n" in done.stdout
     assert "ok     chat: a guest talks and hears\n" in done.stdout
 
 

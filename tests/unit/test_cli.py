@@ -28,6 +28,7 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 
 
 COMMANDS = list(leaves(typer.main.get_command(build_app())))
+PATHS = list(dict.fromkeys(path[:length] for path, _ in COMMANDS for length in range(len(path) + 1)))
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["loadtest", "--help"], ["local", "--help"]])
@@ -54,6 +55,15 @@ def test_every_command_has_help_with_an_example(
     names = {name for parameter in command.params for name in parameter.opts}
     assert {"--quiet", "--verbose"} <= names
     assert all(getattr(parameter, "help", None) for parameter in command.params if parameter.opts[0].startswith("--"))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=" ".join)
+def test_every_help_fits_80_columns(
+    path: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run([*path, "--help"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
 
 
 def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,7 +125,7 @@ def test_what_is_withheld_is_in_no_latency_and_in_no_threshold(*, across: bool, 
     for window in (Window.STEADY, Window.WARM_UP):
         found = headlines(totals.statistics, window, across=across)
         assert found["delivery"].count == found["delivery_from_send"].count == (count if window is Window.STEADY else 0)
-    figures = figures_so_far(totals, 800, 0.0, across=across)
+    figures = figures_so_far(totals, 800, 0.0, joined_in_s=1.0, across=across)
     assert figures["latency_ms"]["delivery"]["max"] == longest_ms
     assert bool(broken_meanwhile([parse("delivery.max>1s")], figures)) is across
 

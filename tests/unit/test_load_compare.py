@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from chatops.errors import UsageError
 from chatops.load.compare import FIGURES, compare, parse_rule
 from chatops.load.export import as_csv, as_junit
+from chatops.render.output import Output
+from chatops.render.report import comparison_lines, number
 
 
 def a_run(p99: float, lost: int = 0, verdict: str = "valid", **scenario: Any) -> dict[str, Any]:
@@ -86,6 +88,48 @@ def test_an_interval_holds_the_difference(one: list[float], two: list[float]) ->
     assert change.low <= change.difference + 1e-6
     assert change.high >= change.difference - 1e-6
     assert set(changes(compare([a_run(1.0)], [a_run(1.0)]))) <= set(FIGURES)
+
+
+FIGURE = st.one_of(st.integers(0, 10**12), st.floats(0, 1e9))
+
+
+@given(st.lists(FIGURE, min_size=1, max_size=3), st.lists(FIGURE, min_size=1, max_size=3), st.text(max_size=200))
+def test_a_comparison_fits_80_columns(one: list[float], two: list[float], text: str) -> None:
+    lost = 10_215_000
+    found = compare([a_run(x, lost, note=text) for x in one], [a_run(x, 0) for x in two])
+    assert [line for line in comparison_lines(Output(), found) if len(line) > 80] == []
+
+
+def test_a_comparison_writes_counts_whole_and_says_what_may_be_chance_once() -> None:
+    before = [a_run(100.0, lost=10_215), a_run(120.0, lost=10_217)]
+    lines = list(comparison_lines(Output(), compare(before, [a_run(105.0, lost=10_220), a_run(118.0, lost=10_260)])))
+    words = {line[:20].strip(): line[20:].split() for line in lines}
+    assert words["lost"][:2] == ["10,216", "10,240"]
+    assert words["delivery p99, ms"][-1] == "?"
+    assert words["received"] == ["1,000", "1,000", "same"]
+    assert lines[-1] == "? may be chance: the interval holds 0"
+    same = list(comparison_lines(Output(), compare(before, before)))
+    assert not any("+0" in line for line in same)
+    assert [line.split()[-1] for line in same if line.startswith("received")] == ["same"]
+    assert not any("?" in line for line in comparison_lines(Output(), compare([a_run(1.0)] * 2, [a_run(2.0)] * 2)))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0, "0"),
+        (0.00004, "0.00004"),
+        (0.0078, "0.0078"),
+        (12.345678, "12.35"),
+        (999.96, "1000"),
+        (1234.5, "1,234"),
+        (10_215, "10,215"),
+        (2_345_678, "2.346M"),
+        (10**12, "1e+12"),
+    ],
+)
+def test_figures_are_written_as_elsewhere(value: float, words: str) -> None:
+    assert number(value) == words
 
 
 def test_csv_holds_numbers_alone() -> None:

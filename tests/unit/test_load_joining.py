@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -210,6 +211,52 @@ def test_credentials_are_replaced_before_they_expire_and_reconnects_sign_with_th
 
     joined(vendor=vendor, clock_s=900.0, then=then)
     assert sum(vendor.given.values()) > 6
+
+
+def test_guests_who_share_an_identity_share_its_new_credentials() -> None:
+    vendor = Vendor(expires_at=1_000.0)
+
+    async def then(world: World) -> None:
+        vendor.expires_at = 5_000.0
+        task = asyncio.create_task(world.joiner.keep_fresh(every_s=0.0))
+        for client in range(6):
+            keys = world.connections[client].keys
+            assert keys is not None
+            await until(lambda keys=keys: keys().access_key_id == "KEY2")
+        task.cancel()
+
+    joined(scenario=replace(SCENARIO, identities=2), vendor=vendor, clock_s=900.0, then=then)
+    assert list(vendor.given.values()) == [2, 2]
+
+
+def test_credentials_that_expired_while_waiting_to_connect_are_replaced_first() -> None:
+    class Hourly(Vendor):
+        async def credentials(self, identity_id: str) -> GuestCredentials:
+            given = await super().credentials(identity_id)
+            self.expires_at = 3_600.0
+            return given
+
+    vendor = Hourly(expires_at=100.0)
+
+    async def then(world: World) -> None:
+        keys = [connection.keys for connection in world.connections.values()]
+        assert [made is not None and made().access_key_id for made in keys] == ["KEY2"] * 6
+
+    joining = joined(scenario=replace(SCENARIO, identities=1), vendor=vendor, clock_s=90.0, then=then)
+    assert (joining.joined, joining.failed) == (6, 0)
+    assert list(vendor.given.values()) == [2]
+
+
+def test_who_cannot_get_credentials_anew_does_not_join_and_is_counted() -> None:
+    class Once(Vendor):
+        async def credentials(self, identity_id: str) -> GuestCredentials:
+            if identity_id in self.given:
+                raise ThrottledError("too fast", "slow down")
+            return await super().credentials(identity_id)
+
+    joining = joined(vendor=Once(expires_at=100.0), clock_s=90.0)
+    assert (joining.joined, joining.failures) == (0, {"credentials: expired": 6})
+    assert joining.refresh_failures == {"Throttled": 6}
 
 
 def test_fresh_credentials_are_left_alone() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from chatops.errors import UsageError
 from chatops.load.cost import Prices
-from chatops.load.preflight import AccountQuotas, Preflight, preflight
+from chatops.load.preflight import ACCOUNT_QUOTAS, AccountQuotas, Preflight, preflight
 from chatops.load.profile import Phase, Shape
 from chatops.load.scenario import Scenario, Spread
 from chatops.load.target import Rates
@@ -82,6 +82,10 @@ def test_a_run_that_costs_too_much_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
         planned(scenario, max_cost=dollars - 0.01).check()
     assert "$" in caught.value.problem
+    for allowed, words in ((1e-7, "$0.0000001 allowed"), (0.0005, "$0.0005 allowed"), (0.0, "$0 allowed")):
+        with pytest.raises(UsageError) as caught:
+            planned(scenario, max_cost=allowed).check()
+        assert words in caught.value.problem
 
 
 def test_the_local_stack_enforces_what_it_was_started_with() -> None:
@@ -90,3 +94,36 @@ def test_the_local_stack_enforces_what_it_was_started_with() -> None:
     assert AccountQuotas.of_local_stack("protocol").per_connection
     assert not AccountQuotas.of_local_stack("none").per_connection
     assert AccountQuotas.of_local_stack("none").rates() == Rates()
+
+
+def test_the_accounts_quotas_are_named_by_where_they_come_from() -> None:
+    assert AccountQuotas.of_account({}) == replace(AWS, source="AWS's defaults: Service Quotas could not be asked")
+    some = AccountQuotas.of_account({"identities": 500.0, "connects": 1000.0})
+    assert (some.identities, some.connects, some.publishes_out) == (500.0, 1000.0, 20_000)
+    assert some.source.startswith("Service Quotas; AWS's defaults: ")
+    assert "outbound publishes per second" in some.source
+    assert "GetId" not in some.source
+    every = AccountQuotas.of_account(dict.fromkeys(ACCOUNT_QUOTAS, 7.0))
+    assert every.source == "Service Quotas"
+
+
+def test_joining_is_paced_by_whichever_is_lower_connects_or_subscriptions() -> None:
+    assert replace(AWS, connects=5000.0).rates().connects_per_s == pytest.approx(400)
+    assert replace(AWS, subscriptions=50.0).rates().connects_per_s == pytest.approx(40)
+
+
+def test_an_hours_credentials_of_very_many_cannot_be_replaced_in_time() -> None:
+    scenario = Scenario(clients=600_000, spread=Spread.EVEN, posts_per_s=0.0, duration_s=3600.0)
+    assert any("182/s" in warning and "160/s" in warning for warning in planned(scenario).warnings)
+    for calmer in ({"clients": 500_000}, {"identities": 1_000}):
+        assert not any("credentials" in warning for warning in planned(replace(scenario, **calmer)).warnings)
+    raised = replace(AWS, identities=1_000.0, credentials=1_000.0, connects=1_000.0, subscriptions=1_000.0)
+    assert not any("credentials" in warning for warning in planned(scenario, raised).warnings)
+    paced = Rates(identities_per_s=1_000.0, credentials_per_s=100.0)
+    assert not planned(replace(scenario, clients=200_000, duration_s=60.0), rates=paced).warnings
+
+
+def test_a_storms_return_over_the_quota_is_warned_of() -> None:
+    scenario = Scenario(clients=20_000, identities=100, spread=Spread.EVEN, posts_per_s=0.01, storm_share=0.5)
+    assert any("1,000 connects/s" in warning for warning in planned(scenario).warnings)
+    assert not planned(replace(scenario, storm_back_s=60.0)).warnings

@@ -11,6 +11,7 @@ from chatops.errors import UsageError
 from chatops.load.pacing import Arrivals, due_posts
 from chatops.load.profile import Phase, Profile, Shape, shaped
 from chatops.load.scenario import Scenario
+from chatops.load.target import Rates
 
 PHASES = st.lists(
     st.builds(Phase, st.just("p"), st.floats(0.1, 50), st.floats(0, 10), st.floats(0, 10)), min_size=1, max_size=6
@@ -75,7 +76,7 @@ def test_phases_say_how_long_the_load_is_and_what_it_costs() -> None:
     busy = Scenario(clients=10, rooms=1, phases=(Phase("calm", 20.0), Phase("rush", 10.0, 1.0, 9.0)))
     assert calm.duration_s == busy.duration_s == 30.0
     assert busy.peak == 9.0
-    one, two = calm.predicted_usage(None), busy.predicted_usage(None)
+    one, two = calm.predicted_usage(Rates()), busy.predicted_usage(Rates())
     assert two.messages > one.messages
 
 

@@ -1,6 +1,7 @@
 """Scenarios: what cannot be is refused with a remedy, and the predictions are the documented ones."""
 
 import math
+import pickle
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from chatops.errors import ConfigurationError, UsageError
 from chatops.load.cost import Prices, Usage, metered_steps, session_minutes, usage
 from chatops.load.scenario import Scenario, Spread, room_topic
+from chatops.load.target import Rates
 
 
 @pytest.mark.parametrize(
@@ -121,9 +123,9 @@ def test_the_cost_of_the_documented_examples() -> None:
 
 def test_a_slow_ramp_costs_minutes() -> None:
     scenario = Scenario(clients=600, duration_s=10.0)
-    assert scenario.predicted_usage(None).minutes == 600
-    assert scenario.predicted_usage(10.0).minutes == 1200
-    assert Scenario(clients=600, connects_per_s=600.0).predicted_usage(10.0).minutes == 600
+    assert scenario.predicted_usage(Rates()).minutes == 600
+    assert scenario.predicted_usage(Rates(connects_per_s=10.0)).minutes == 1200
+    assert Scenario(clients=600, connects_per_s=600.0).predicted_usage(Rates(connects_per_s=10.0)).minutes == 600
 
 
 def test_metering_steps_and_minutes() -> None:
@@ -140,3 +142,42 @@ def test_prices_fall_by_tiers() -> None:
     assert Usage(messages=1_500_000).dollars(prices) == pytest.approx(1.25)
     assert Usage(messages=12_000_000).dollars(prices) == pytest.approx(1.0 + 0.5 + 1.0)
     assert Usage(1, 2) + Usage(3, 4) == Usage(4, 6)
+
+
+def test_rooms_are_as_full_as_largest_remainders_have_it() -> None:
+    # 10 guests, weights 1, 1/2, 1/3: 5.45, 2.73, 1.82 are 5, 2, 1, and the two largest remainders get one more.
+    assert Scenario(clients=10, rooms=3).room_sizes == (5, 3, 2)
+    assert Scenario(clients=11, rooms=3, spread=Spread.EVEN).room_sizes == (4, 4, 3)
+    assert Scenario(clients=11, rooms=3, zipf_exponent=0.0).room_sizes == (4, 4, 3)
+    assert Scenario(clients=11, spread=Spread.ONE).room_sizes == (11,)
+
+
+def test_joining_takes_as_long_as_its_slowest_pace_and_so_is_billed() -> None:
+    scenario = Scenario(clients=600, identities=60, warm_up_s=0.0, duration_s=60.0)
+    rates = Rates(identities_per_s=0.5, credentials_per_s=160.0, connects_per_s=400.0)
+    assert scenario.ramp_s(rates) == pytest.approx(120.0)
+    assert scenario.predicted_usage(rates).minutes == 600 * 3
+
+
+def test_those_who_come_back_ask_for_connects() -> None:
+    scenario = Scenario(clients=600, churn_per_minute=0.1, storm_share=0.5, storm_back_s=10.0)
+    assert scenario.reconnects_per_s == pytest.approx(1 + 30)
+    assert Scenario(clients=600, expiry_at_s=5.0, expiry_back_s=20.0).reconnects_per_s == pytest.approx(30)
+    assert Scenario(clients=600).reconnects_per_s == 0
+
+
+def test_what_follows_from_a_scenario_is_not_sent_to_other_processes() -> None:
+    scenario = Scenario(clients=10_000, silent_share=0.5)
+    sent = pickle.dumps(scenario)
+    assert len(scenario.room_of) == len(scenario.posters) * 2 == 10_000
+    assert pickle.dumps(scenario) == sent
+    received = pickle.loads(sent)  # noqa: S301  (our own)
+    assert received == scenario
+    assert (received.room_of, received.posters) == (scenario.room_of, scenario.posters)
+
+
+def test_everybody_posts_unless_somebody_is_silent() -> None:
+    assert Scenario(clients=5).posters == (0, 1, 2, 3, 4)
+    few = Scenario(clients=100, silent_share=0.9).posters
+    assert len(few) == 10
+    assert few == tuple(sorted(few))

@@ -93,6 +93,11 @@ def test_shapes_can_be_named(tmp_path: Path) -> None:
         ("[storms]\nshare = 1\n", 1, 1, "storm"),
         ("clients = 1e30\n", 1, 1, "whole number"),
         ("posts_per_s = 1e30\n", 1, 1, "bounds"),
+        ("total_posts_per_s = 5\nposts_per_s = 1\n", 1, 1, "beside posts_per_s"),
+        ("duration_s = 5\n[[phases]]\nseconds = 1\n", 1, 1, "beside phases"),
+        ('shape = "ramp"\n[[phases]]\nseconds = 1\n', 1, 1, "beside phases"),
+        ("[[phases]]\nseconds = 1\n[[phases]]\nseconds = 1\nrate = 1\n  from = 2\n", 6, 3, "beside rate"),
+        ("[[phases]]\nseconds = 1\nto = 2\nrate = 1\n", 3, 1, "beside rate"),
     ],
 )
 def test_what_is_wrong_is_shown_with_its_place(tmp_path: Path, text: str, line: int, column: int, words: str) -> None:
@@ -107,6 +112,14 @@ def test_what_is_no_toml_is_refused_with_its_place(tmp_path: Path, text: str) ->
     with pytest.raises(UsageError) as caught:
         read_scenario(written(tmp_path, text))
     assert "(at " in caught.value.problem
+
+
+def test_a_byte_order_mark_is_no_part_of_a_scenario(tmp_path: Path) -> None:
+    (tmp_path / "evening.toml").write_bytes(b"\xef\xbb\xbfclients = 5\r\nclientz = 5\r\n")
+    with pytest.raises(UsageError, match="line 2, column 1"):
+        read_scenario(tmp_path / "evening.toml")
+    (tmp_path / "evening.toml").write_bytes(b"\xef\xbb\xbfclients = 5\r\n")
+    assert read_scenario(tmp_path / "evening.toml") == {"clients": 5}
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:

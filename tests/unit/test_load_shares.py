@@ -387,3 +387,13 @@ def test_a_wish_to_stop_is_passed_on() -> None:
 def test_totals_of_nothing_are_empty() -> None:
     assert total({}) == Tally()
     assert Joining().failed == 0
+
+
+@given(st.integers(1, 7), st.integers(1, 12), st.integers(0, 20))
+def test_each_process_gets_the_known_identities_of_its_own_clients(count: int, identities: int, kept: int) -> None:
+    known = [f"identity-{number}" for number in range(kept)]
+    parts = [Share(index, count, identities).identities_of(known) for index in range(count)]
+    assert sum(map(len, parts)) == min(kept, identities)
+    for index, part in enumerate(parts):
+        assert all(identity == known[number] for number, identity in part.items())
+        assert all(Share(index, count, identities).mine(number) for number in part)

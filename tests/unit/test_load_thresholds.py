@@ -100,6 +100,20 @@ def test_only_what_cannot_mend_itself_ends_a_run_early() -> None:
     assert [limit.expression for limit in broken_meanwhile(limits, few)] == ["lost>0"]
 
 
+def test_costs_and_joining_are_beyond_mending_before_any_delivery() -> None:
+    texts = ("cost>0.01", "join.seconds>3", "join.p99>100ms", "join.failed>0", "delivery.p50>1us")
+    early = {
+        **DOCUMENT,
+        "deliveries": {"expected": 0, "received": 0, "lost": 0},
+        "clients": {"asked": 10, "joined": 9, "failed": 1},
+        "cost_usd": {"metered": 0.02},
+        "join": {"seconds": 3.5},
+        "latency_ms": {"join": {"p99": 101.0}, "delivery": {"p50": 4.0}},
+    }
+    broken = [limit.expression for limit in broken_meanwhile(map(parse, texts), early)]
+    assert broken == ["cost>0.01", "join.seconds>3", "join.p99>100ms", "join.failed>0"]
+
+
 @given(st.text(max_size=60))
 def test_no_text_does_more_than_be_refused(text: str) -> None:
     try:

@@ -7,7 +7,7 @@ import pytest
 from chatops.load.generator import Health, Verdict, judge
 from chatops.load.joining import Joining
 from chatops.load.scenario import Scenario
-from chatops.load.summary import _nothing, _unplanned
+from chatops.load.summary import _failing, _nothing, _unplanned
 from chatops.load.tally import Tally
 from chatops.load.totals import Totals
 
@@ -45,3 +45,16 @@ def test_a_run_that_measured_nothing_is_not_valid_and_says_so() -> None:
 def test_a_run_that_only_connects_may_measure_no_posts() -> None:
     assert _nothing(Scenario(clients=5, posts_per_s=0), Tally()) is None
     assert _nothing(Scenario(clients=5), Tally(due=1, acknowledged=1, expected=1)) is None
+
+
+def test_posts_that_failed_are_warned_of_since_nobody_is_owed_them() -> None:
+    totals = Totals(post_failures=Counter({"no acknowledgement": 90, "sender not connected": 9}))
+    assert _failing(totals, Tally(due=1000, failed=10)) == []
+    assert _failing(totals, Tally()) == []
+    (warning,) = _failing(totals, Tally(due=1000, failed=79))
+    assert warning.startswith("79 of 1,000 posts failed (mostly: no acknowledgement)")
+
+
+def test_a_run_without_a_window_does_not_judge_its_generator() -> None:
+    judged = judge(None, partial=("interrupted",))
+    assert (judged.verdict, judged.reasons, judged.warnings) == (Verdict.PARTIAL, ("interrupted",), ())

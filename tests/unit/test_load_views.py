@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatops.load.progress import Progress, Stage
-from chatops.load.scenario import Scenario
-from chatops.render.loadtest import duration, progress_line
+from chatops.load.scenario import Scenario, Spread
+from chatops.render.loadtest import duration, figure, per_second, progress_line, scenario_line, span
 from chatops.render.loadtest_live import live_rows
 from chatops.render.report_svg import Axis, Series, bar_chart, line_chart
 
@@ -60,15 +60,39 @@ def progress(**changes: object) -> Progress:
         "cost_usd": 0.02,
         "cpu": 0.4,
         "lag_ms_p99": 2.0,
+        "queue_max": 1_200,
     }
     return Progress(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "line"),
+    [
+        (
+            Scenario(clients=20, rooms=1, duration_s=1.62324, warm_up_s=0, total_posts_per_s=3.69631),
+            "20 guests in 1 room (zipf), 3.7 posts/s, 73.9 deliveries/s expected, 1.62 s",
+        ),
+        (
+            Scenario(clients=1, duration_s=7200, posts_per_s=1),
+            "1 guest in 1 room (zipf), 1 post/s, 1 delivery/s expected, 2 h 0 min",
+        ),
+    ],
+)
+def test_a_scenario_is_said_in_figures_that_matter(scenario: Scenario, line: str) -> None:
+    assert scenario_line(scenario) == line
+
+
+@given(st.integers(1, 1_000_000), st.floats(0.001, 10), st.floats(0.1, 80_000))
+def test_a_scenario_is_said_in_80_columns(clients: int, rate: float, seconds: float) -> None:
+    scenario = Scenario(clients=clients, spread=Spread.EVEN, posts_per_s=rate / clients, duration_s=seconds)
+    assert all(len(line) <= 80 for line in scenario_line(scenario).splitlines())
 
 
 def test_the_live_view_shows_all_that_matters_and_warns_in_colour() -> None:
     rows = {name: (value, style) for name, value, style in live_rows(progress(), Scenario(clients=500))}
     assert rows["joined"] == ("498 of 500, 2 failed", "red")
     assert rows["lost"] == ("3", "red")
-    assert rows["generator"][1] == "green"
+    assert rows["generator"] == ("40% of a core, timers 2.0 ms late at p99, 1,200 in the queue at most", "green")
     assert "p99 9.0 ms" in rows["latency"][0]
     assert "$0.0200" in rows["cost"][0]
     for change, style in (({"cpu": 0.7}, "yellow"), ({"lag_ms_p99": 30.0}, "bold red"), ({"cpu": 0.9}, "bold red")):
@@ -88,3 +112,30 @@ def test_a_progress_line_fits_80_columns() -> None:
 )
 def test_durations_are_in_the_unit_that_suits_them(milliseconds: float | None, words: str) -> None:
     assert duration(milliseconds) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.0, "0"),
+        (0.0324, "0.0324"),
+        (18.5, "18.5"),
+        (100.4, "100"),
+        (9_999_999.0, "9,999,999"),
+        (17_170_000.0, "17.17 million"),
+        (1_125_338_438.0, "1,125 million"),
+        (100e9, "100 billion"),
+        (5e12, "5,000 billion"),
+    ],
+)
+def test_figures_have_as_many_digits_as_matter(value: float, words: str) -> None:
+    assert figure(value) == words
+    assert per_second(max(value, 1000.0)).endswith("/s")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.0, "0.0 s"), (119.9, "119.9 s"), (120.0, "2 min"), (7_199.0, "2 h 0 min"), (50_000.0, "13 h 53 min")],
+)
+def test_spans_have_the_units_that_suit_them(seconds: float, words: str) -> None:
+    assert span(seconds) == words

@@ -4,7 +4,7 @@ import type { Keys } from "./signing";
 
 export interface GuestCredentials extends Keys {
   identityId: string;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch, by this machine's clock. */
   expiresAt: number;
 }
 
@@ -26,8 +26,11 @@ export interface IdentityMemory {
 /** Credentials are replaced this long before they expire, the margin of AWS's own SDKs. */
 export const MARGIN_MS = 5 * 60_000;
 const TIMEOUT_MS = 15_000;
+/** Cognito tells the time in whole seconds; AWS refuses signatures that are more than five minutes off. */
+const SKEW_MS = 60_000;
 
 export class Guest {
+  #ahead = 0;
   #credentials: GuestCredentials | undefined;
   #pending: Promise<GuestCredentials> | undefined;
 
@@ -44,6 +47,11 @@ export class Guest {
     if (this.#credentials && this.#credentials.expiresAt - MARGIN_MS > this.clock()) return this.#credentials;
     this.#pending ??= this.#vend().finally(() => (this.#pending = undefined));
     return this.#pending;
+  }
+
+  /** The time for signatures: AWS's, where this machine's clock is wrong. */
+  now(): number {
+    return this.clock() + this.#ahead;
   }
 
   /** The gateway refused them: take new ones next time. */
@@ -77,7 +85,7 @@ export class Guest {
       accessKeyId: textOf(fields, "AccessKeyId"),
       secretAccessKey: textOf(fields, "SecretKey"),
       sessionToken: textOf(fields, "SessionToken"),
-      expiresAt: typeof expiration === "number" ? expiration * 1000 : this.clock() + 3_600_000,
+      expiresAt: typeof expiration === "number" ? expiration * 1000 - this.#ahead : this.clock() + 3_600_000,
     };
     return this.#credentials;
   }
@@ -92,6 +100,8 @@ export class Guest {
       referrerPolicy: "no-referrer",
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
+    const ahead = Date.parse(response.headers.get("Date") ?? "") - this.clock();
+    if (!Number.isNaN(ahead)) this.#ahead = Math.abs(ahead) > SKEW_MS ? ahead : 0;
     const answer = (await response.json().catch(() => ({}))) as Record<string, unknown>;
     if (response.ok) return answer;
     const code = String(answer["__type"] ?? response.status).replace(/^.*#/, "").replace(/:.*$/, "");

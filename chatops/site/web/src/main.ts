@@ -59,7 +59,7 @@ class Page {
       {
         guest,
         open: openTransport,
-        sign: (credentials) => signedAddress(config.gateway, config.region, credentials, new Date(clock())),
+        sign: (credentials) => signedAddress(config.gateway, config.region, credentials, new Date(guest.now())),
         clock,
         random: () => Math.random(),
         randomBytes,

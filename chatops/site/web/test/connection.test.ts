@@ -286,3 +286,29 @@ test("joins at most as many rooms as AWS IoT allows subscriptions", async () => 
   for (let index = 1; index < 50; index += 1) assert.equal(world.chat.open(`room${index}`), undefined);
   assert.match(world.chat.open("one-more") ?? "", /50/);
 });
+
+test("signs by AWS's clock where this machine's is wrong, and keeps credentials for as long as they live", async () => {
+  const right = Date.UTC(2026, 0, 1);
+  for (const ahead of [-3 * HOUR, 3 * HOUR, 30_000]) {
+    let now = right + ahead;
+    let calls = 0;
+    const answer = (_url: unknown, init: RequestInit): Promise<Response> => {
+      calls += 1;
+      const keys = { AccessKeyId: "AK", SecretKey: "s", SessionToken: "t", Expiration: (right + HOUR) / 1000 };
+      const isId = new Headers(init.headers).get("X-Amz-Target")?.endsWith("GetId");
+      const body = isId ? { IdentityId: "i" } : { IdentityId: "i", Credentials: keys };
+      return Promise.resolve(new Response(JSON.stringify(body), { headers: { Date: new Date(right).toUTCString() } }));
+    };
+    const memory = { get: () => undefined, set: () => undefined, forget: () => undefined };
+    const guest = new Guest("https://cognito.test/", "pool", memory, () => now, answer as typeof fetch);
+    await guest.credentials();
+    assert.equal(guest.now(), Math.abs(ahead) > 60_000 ? right : now);
+    const before = calls;
+    now += HOUR / 2;
+    await guest.credentials();
+    assert.equal(calls, before);
+    now += HOUR / 2;
+    await guest.credentials();
+    assert.ok(calls > before);
+  }
+});
