@@ -27,7 +27,8 @@ from chatops.infra.planner import environment_of, find_pools, present_file, remo
 from chatops.infra.resources import TAG_ENVIRONMENT, TAG_POLICY, Kind
 from chatops.infra.steps import Action, Plan, Step
 
-_ROUNDS = 6
+_ROUNDS = 8
+_SETTLING_S = 0.5
 GUEST_ROLE_DESCRIPTION = "What anonymous guests of a chatops chat may do"
 
 
@@ -113,7 +114,10 @@ class _Executor:
         for _ in range(_ROUNDS):
             others = find_pools(self._aws, self._desired, None)
             if others:
-                return others[0].pool_id
+                time.sleep(_SETTLING_S)  # its maker may be about to take it back
+                if find_pools(self._aws, self._desired, None) == others[:1]:
+                    return others[0].pool_id
+                continue
             mine = cognito.create_pool(self._aws, self._desired.pool()).pool_id
             others = tuple(p for p in find_pools(self._aws, self._desired, mine) if p.pool_id != mine)
             if not others:

@@ -4,6 +4,7 @@
 nothing, in reverse.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from chatops.infra.page_planner import (
 )
 from chatops.infra.resources import TAG_ENVIRONMENT, TAG_POLICY, Desired, Kind, fingerprint
 from chatops.infra.steps import Action, Plan, Step
+
+_SETTLING_S = (0.3, 0.7, 1.5, 2.0)  # as long as another setup may take to see that it was not the only one
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def make_plan(aws: Aws, desired: Desired, directory: Path, content: ContentMaker
         ConfigurationError: something of that name exists but is not this environment's, or exists twice.
         ChatopsError: AWS refused to tell.
     """
-    found = _look(aws, desired, directory)
+    found = _look_until_single(aws, desired, directory)
     _check_single(desired, found)
     role_name = found.role.name if found.role else None
     placement = placement_of(_role_tags(found.role), found.file)
@@ -230,6 +233,17 @@ def _check_account(desired: Desired, file: Environment | None) -> None:
             f"{desired.name} is in {file.region}, not in {desired.region}",
             f"leave --region out, or say --region {file.region}",
         )
+
+
+def _look_until_single(aws: Aws, desired: Desired, directory: Path) -> _Found:
+    """See what there is; where there are two pools, another setup may be about to take its own back."""
+    found = _look(aws, desired, directory)
+    for wait_s in _SETTLING_S:
+        if len(found.pools) < 2:
+            break
+        time.sleep(wait_s)
+        found = _look(aws, desired, directory)
+    return found
 
 
 def find_pools(aws: Aws, desired: Desired, hint: str | None) -> tuple[cognito.IdentityPool, ...]:
