@@ -23,7 +23,7 @@ def search(request: Request) -> None:
         UsageError: there is nothing that could break, or nothing to step up.
         ThresholdError: not even the first load held.
     """
-    from chatops.load.find_limit import Outcome, Probe, find_limit
+    from chatops.load.find_limit import Probe, ended, find_limit
 
     if not request.limits:
         raise UsageError(
@@ -34,25 +34,34 @@ def search(request: Request) -> None:
     say_who_stays(request.out, request.place, request.scenario)
     series = Series(dataclasses.replace(request, abort=False))
 
+    made: list[Probe] = []
+
     def probe(posts_per_s: float) -> "Probe":
-        scenario = dataclasses.replace(request.scenario, total_posts_per_s=posts_per_s)
-        deliveries = scenario.offered_deliveries_per_s
-        if series.interrupted:
-            return Probe(posts_per_s, deliveries, Outcome.ENDED, "interrupted")
-        try:
-            plan = series.plan(scenario)
-            if plan.refusals and not request.force:
-                return Probe(posts_per_s, deliveries, Outcome.REFUSED, plan.refusals[0])
-            return _judged(posts_per_s, deliveries, series.run(scenario, plan))
-        except KeyboardInterrupt:
-            return Probe(posts_per_s, deliveries, Outcome.ENDED, "interrupted")
+        made.append(_step(request, series, posts_per_s))
+        return made[-1]
 
     try:
         found = find_limit(probe, request.scenario.offered_posts_per_s)
+    except KeyboardInterrupt:
+        series.interrupted = True
+        found = ended(made)
     finally:
         series.discard()
     _show(request.out, found)
     _end(found, interrupted=series.interrupted)
+
+
+def _step(request: Request, series: Series, posts_per_s: float) -> "Probe":
+    from chatops.load.find_limit import Outcome, Probe
+
+    scenario = dataclasses.replace(request.scenario, total_posts_per_s=posts_per_s)
+    deliveries = scenario.offered_deliveries_per_s
+    if series.interrupted:
+        return Probe(posts_per_s, deliveries, Outcome.ENDED, "interrupted")
+    plan = series.plan(scenario)
+    if plan.refusals and not request.force:
+        return Probe(posts_per_s, deliveries, Outcome.REFUSED, plan.refusals[0])
+    return _judged(posts_per_s, deliveries, series.run(scenario, plan))
 
 
 def _judged(posts_per_s: float, deliveries: float, result: "RunResult") -> "Probe":

@@ -4,7 +4,7 @@ Each step is a whole run with its own verdict. The search ends early where a ste
 generator, and not the chat, was the bottleneck, or when a quota refuses the load before it starts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -79,3 +79,9 @@ def find_limit(probe: Callable[[float], Probe], start: float) -> Found:
             break
         rate = (held.posts_per_s + broken) / 2 if broken else 2 * held.posts_per_s
     return Found(tuple(probes), held, stopped_by)
+
+
+def ended(probes: Sequence[Probe]) -> Found:
+    """What a search found that was ended between two steps."""
+    held = [probe for probe in probes if probe.outcome is Outcome.HELD]
+    return Found(tuple(probes), held[-1] if held else None, Outcome.ENDED)

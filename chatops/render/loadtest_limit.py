@@ -30,7 +30,8 @@ def limit_lines(out: Output, found: Found) -> Iterator[str]:
             f"{out.styled(probe.outcome.value, _STYLES.get(probe.outcome, '33'))}{words}"
         )
     if found.largest is None:
-        yield "limit        below the first load"
+        early = found.stopped_by is Outcome.ENDED
+        yield f"limit        {'not known: the search ended early' if early else 'below the first load'}"
         return
     most = found.largest
     yield f"limit        {most.posts_per_s:,.4g} posts/s, {most.deliveries_per_s:,.4g} deliveries/s held;"

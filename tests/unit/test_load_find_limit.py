@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatops.load.find_limit import MOST_PROBES, RESOLUTION, Outcome, Probe, find_limit
+from chatops.load.find_limit import MOST_PROBES, RESOLUTION, Outcome, Probe, ended, find_limit
 
 
 def chat(limit: float, beyond: Outcome = Outcome.BROKEN) -> "list[Probe]":
@@ -47,3 +47,10 @@ def test_an_interrupted_search_keeps_what_it_has() -> None:
     assert found.largest is not None
     assert found.largest.posts_per_s == 5.0
     assert found.document()["stopped_by"] == "ended"
+
+
+def test_a_search_that_is_ended_between_two_steps_keeps_what_held() -> None:
+    probes = [Probe(5, 5, Outcome.HELD), Probe(10, 10, Outcome.HELD), Probe(20, 20, Outcome.BROKEN)]
+    assert ended(probes).largest == probes[1]
+    assert ended([]).largest is None
+    assert ended(probes[2:]).stopped_by is Outcome.ENDED
