@@ -220,7 +220,7 @@ def loadtest(
     if forget:
         _forget(out, selection, place)
         return
-    plan = _preflight(place, scenario, max_cost)
+    plan = place.preflight(scenario, max_cost)
     if plan_only:
         show_plan(out, place, scenario, plan, counted_in)
         if not force:
@@ -340,13 +340,6 @@ def _scheduler(address: str) -> str:
     except ModuleNotFoundError as error:
         raise missing_extra(error) from None
     return scheduler_address(address)
-
-
-def _preflight(place: Place, scenario: "Scenario", max_cost: float | None) -> "Preflight":
-    from chatops.load.cost import Prices
-    from chatops.load.preflight import preflight
-
-    return preflight(scenario, place.target.rates, place.quotas, prices=Prices(), max_cost=max_cost)
 
 
 def _say_plan(out: Output, plan: "Preflight") -> None:

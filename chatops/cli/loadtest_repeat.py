@@ -62,8 +62,7 @@ def _end(found: "Repeats", *, interrupted: bool) -> None:
         raise typer.Exit(int(ExitCode.INTERRUPTED))
     if len(found.counted) < len(found.runs):
         raise typer.Exit(int(ExitCode.NOT_VALID))
-    broken = sorted({each["expression"] for run in found.runs for each in run["thresholds"] if not each["held"]})
-    if broken:
-        raise ThresholdError(f"Not kept: {', '.join(broken)}", "see the figures above, and each run's report")
+    if found.broken:
+        raise ThresholdError(f"Not kept: {', '.join(found.broken)}", "see the figures above, and each run's report")
     if any(run["verdict"] != "valid" or run["clients"]["failed"] for run in found.runs):
         raise typer.Exit(int(ExitCode.PARTLY_DONE))

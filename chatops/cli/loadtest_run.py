@@ -92,7 +92,8 @@ def execute(
         with draining(stop, out.note):
             return await start(scenario, place.target, events=show, stop=stop, discard=discard, wishes=wishes)
 
-    discard = Counted(place.discard()) if place.operator is not None else None
+    deletes = place.discard()
+    discard = Counted(deletes) if deletes is not None else None
     try:
         with LiveView(out, scenario) as show:
             result = asyncio.run(load(show))
@@ -111,13 +112,13 @@ def execute(
 class Counted:
     """Deletes identities as another function does, and remembers how many."""
 
-    def __init__(self, discard: "Discard | None") -> None:
+    def __init__(self, discard: Discard) -> None:
         self._discard = discard
         self.deleted = 0
 
-    async def __call__(self, identity_ids: "Sequence[str]") -> int:
+    async def __call__(self, identity_ids: Sequence[str]) -> int:
         """Delete them, and return how many that were."""
-        deleted = await self._discard(identity_ids) if self._discard is not None else 0
+        deleted = await self._discard(identity_ids)
         self.deleted += deleted
         return deleted
 

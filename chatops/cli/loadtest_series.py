@@ -31,12 +31,8 @@ class Series:
 
     def plan(self, scenario: "Scenario") -> "Preflight":
         """The preflight of the next run, with what is left of `--max-cost`."""
-        from chatops.load.cost import Prices
-        from chatops.load.preflight import preflight
-
-        place, most = self._request.place, self._request.max_cost
-        left = None if most is None else most - self._spent
-        return preflight(scenario, place.target.rates, place.quotas, prices=Prices(), max_cost=left)
+        most = self._request.max_cost
+        return self._request.place.preflight(scenario, None if most is None else most - self._spent)
 
     def run(self, scenario: "Scenario", plan: "Preflight") -> "RunResult":
         """Run one, write it to the next folder (`01`, `02` …), and keep its identities for the others."""

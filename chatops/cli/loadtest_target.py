@@ -11,7 +11,7 @@ from chatops.render.output import Output
 
 if TYPE_CHECKING:
     from chatops.aws.session import Aws
-    from chatops.load.preflight import AccountQuotas
+    from chatops.load.preflight import AccountQuotas, Preflight
     from chatops.load.scenario import Scenario
     from chatops.load.target import Rates, Target
 
@@ -32,6 +32,13 @@ class Place:
     quotas: "AccountQuotas"
     operator: "Aws | None"
     no_operator: str = ""
+
+    def preflight(self, scenario: "Scenario", max_cost: float | None) -> "Preflight":
+        """What a run asks for here, and what refuses it; see `chatops.load.preflight`."""
+        from chatops.load.cost import Prices
+        from chatops.load.preflight import preflight
+
+        return preflight(scenario, self.target.rates, self.quotas, prices=Prices(), max_cost=max_cost)
 
     def discard(self) -> Discard | None:
         """What deletes identities, None without an operator."""

@@ -47,7 +47,6 @@ def show(
     """
     import dataclasses
 
-    from chatops.load.run_folder import read_run
     from chatops.load.thresholds import judge, parse
     from chatops.render.loadtest import result_lines
 
@@ -57,7 +56,7 @@ def show(
     if len(runs) > 1:
         _show_repeats(out, run, runs, judged=bool(limits or differences))
         return
-    document = runs[0] if runs else read_run(run)
+    document = runs[0]
     if limits:
         document["thresholds"] = [dataclasses.asdict(each) for each in _read(run, lambda: judge(limits, document))]
     named = _named(run, differences) if differences else []

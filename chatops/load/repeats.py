@@ -53,6 +53,13 @@ class Repeats:
         found = ((figure, figure_values(self.counted, path)) for figure, path in FIGURE_PATHS)
         return tuple(_spread(figure, values) for figure, values in found if values)
 
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """The thresholds that a run did not keep."""
+        return tuple(
+            sorted({str(each["expression"]) for run in self.runs for each in run["thresholds"] if not each["held"]})
+        )
+
     def document(self) -> dict[str, Any]:
         """The JSON document of `chatops loadtest --repeat --json`."""
         return {

@@ -32,8 +32,7 @@ def repeats_lines(out: Output, found: Repeats) -> Iterator[str]:
     for run in found.runs:
         if run not in found.counted:
             yield from wrapped("not valid", run.get("reasons", ())[:1])
-    broken = sorted({str(each["expression"]) for run in found.runs for each in run["thresholds"] if not each["held"]})
-    yield from wrapped("not kept", broken)
+    yield from wrapped("not kept", found.broken)
 
 
 def _interval(spread: Spread) -> str:
