@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from chatops.environment import Environment
-from tests.local.cli import variables
+from tests.local.cli import chatops, variables
 from tests.local.harness import RunningStack, running_stack
 from tests.local.proxy import Proxy, running_proxy
 from tests.local.shell import Capture, Shell
@@ -49,3 +49,14 @@ def shell(stack: RunningStack, proxy: Proxy, capsys: Capture, tmp_path: Path, mo
     proxy.throttle.clear()
     proxy.refuse.clear()
     return Shell(capsys, proxy, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
+    """A folder of its own with a stack of its own, started as a user does it."""
+    folder = tmp_path_factory.mktemp("here")
+    env = variables(folder)
+    started = chatops("local", "up", env=env, cwd=folder)
+    assert started.code == 0, started.stderr
+    yield folder
+    assert chatops("local", "down", env=env, cwd=folder).code == 0

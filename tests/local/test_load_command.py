@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import Empty
@@ -19,17 +19,6 @@ from chatops.cli.app import run
 from tests.local.cli import COMMAND, WAIT_S, chatops, variables
 
 SMALL = ("--clients", "12", "--duration", "1", "--warm-up", "0.2", "--total-rate", "40", "--env", "local")
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
-    """A folder of its own with a stack of its own."""
-    folder = tmp_path_factory.mktemp("load")
-    env = variables(folder)
-    started = chatops("local", "up", env=env, cwd=folder)
-    assert started.code == 0, started.stderr
-    yield folder
-    assert chatops("local", "down", env=env, cwd=folder).code == 0
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import json
 import signal
 import time
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,6 @@ from chatops.local.record import environment_directory, read_record
 from tests.local.cli import Running, chatops, running, variables
 
 FEW = ("--clients", "20", "--duration", "600", "--warm-up", "0", "--total-rate", "10", "--env", "local")
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
-    folder = tmp_path_factory.mktemp("interrupts")
-    env = variables(folder)
-    assert chatops("local", "up", env=env, cwd=folder).code == 0
-    yield folder
-    assert chatops("local", "down", env=env, cwd=folder).code == 0
 
 
 def identities_in(here: Path) -> int:

@@ -1,7 +1,7 @@
 """`chatops report throttles`: the run's own misses beside CloudWatch's counts, on a stack that throttles."""
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,6 @@ import pytest
 from tests.local.cli import chatops, variables
 
 FEW = ("--clients", "30", "--duration", "2", "--warm-up", "0.5", "--total-rate", "40", "--connect-rate", "30")
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
-    """A folder with a stack of its own, and in it a run that was throttled."""
-    folder = tmp_path_factory.mktemp("throttles")
-    env = variables(folder)
-    assert chatops("local", "up", env=env, cwd=folder).code == 0
-    yield folder
-    assert chatops("local", "down", env=env, cwd=folder).code == 0
 
 
 @pytest.fixture(scope="module")
