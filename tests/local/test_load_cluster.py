@@ -275,17 +275,6 @@ def test_a_scheduler_that_hangs_counts_as_gone(stack: RunningStack, chat: Enviro
 # As a user has it.
 
 
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
-    """A folder of its own with a stack of its own."""
-    folder = tmp_path_factory.mktemp("cluster-command")
-    env = variables(folder)
-    started = chatops("local", "up", env=env, cwd=folder)
-    assert started.code == 0, started.stderr
-    yield folder
-    assert chatops("local", "down", env=env, cwd=folder).code == 0
-
-
 LONG = ("--clients", "12", "--duration", "600", "--total-rate", "40", "--env", "local")
 SHORT = ("--clients", "12", "--duration", "1", "--warm-up", "0.2", "--total-rate", "40", "--env", "local")
 

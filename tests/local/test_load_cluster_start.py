@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -16,17 +15,6 @@ import chatops as package
 from chatops.load.roll_call import this_build
 from tests.local.cli import Finished, assert_two_line_error, chatops, variables
 from tests.local.cluster import Cluster, cluster
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
-    """A folder of its own with a stack of its own."""
-    folder = tmp_path_factory.mktemp("cluster-start")
-    env = variables(folder)
-    started = chatops("local", "up", env=env, cwd=folder)
-    assert started.code == 0, started.stderr
-    yield folder
-    assert chatops("local", "down", env=env, cwd=folder).code == 0
 
 
 def refused(here: Path, code: int, *words: str, cluster: str, more: tuple[str, ...] = (), **env: str) -> Finished:

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -189,17 +188,6 @@ def test_a_killed_process_makes_the_run_partial_and_its_messages_are_not_called_
     assert counts.expected == counts.received > 500
     assert seen[-1].joined == 20
     assert children_of(os.getpid()) == []
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
-    """A folder of its own with a stack of its own."""
-    folder = tmp_path_factory.mktemp("processes")
-    env = variables(folder)
-    started = chatops("local", "up", env=env, cwd=folder)
-    assert started.code == 0, started.stderr
-    yield folder
-    assert chatops("local", "down", env=env, cwd=folder).code == 0
 
 
 LONG = ("--clients", "12", "--duration", "600", "--total-rate", "40", "--env", "local", "--processes", "2")
